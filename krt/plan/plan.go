@@ -1,0 +1,108 @@
+// Package plan turns a manifest into what runs: streams, subjects, consumers, buckets, and the configuration of the
+// entrypoint and of every node. It is pure, and the only place where these names are made; everybody else is handed
+// them as data. The meaning of the configurations is told in runner-sdk/spec/protocol.md.
+package plan
+
+import "time"
+
+// Plan is everything a version needs of the broker and hands to its processes.
+type Plan struct {
+	Version    string // mapped name
+	Streams    []Stream
+	Consumers  []Consumer
+	Buckets    []Bucket
+	Entrypoint Entrypoint
+	Nodes      []Node
+}
+
+// Retention of a stream.
+type Retention string
+
+// Interest drops a message once every consumer acknowledged it; Limits keeps it until the stream's limits are reached.
+const (
+	Interest Retention = "interest"
+	Limits   Retention = "limits"
+)
+
+// Stream is a JetStream stream with file storage.
+type Stream struct {
+	Name       string
+	Subjects   []string
+	Retention  Retention
+	DiscardNew bool // refuse when full, instead of dropping the oldest
+	MaxMsgs    int64
+	MaxAge     time.Duration // 0: no limit
+	Duplicates time.Duration // window in which an id is known
+	Atomic     bool          // atomic batches are allowed
+}
+
+// Consumer is a durable pull consumer with explicit acknowledgement and unlimited deliveries.
+type Consumer struct {
+	Stream        string
+	Name          string
+	Filters       []string
+	AckWait       time.Duration
+	MaxAckPending int
+}
+
+// Bucket is a key-value bucket.
+type Bucket struct {
+	Name string
+	TTL  time.Duration
+}
+
+// Entrypoint is the configuration of a version's entrypoint.
+type Entrypoint struct {
+	Version   string             `json:"version"`
+	Proto     string             `json:"proto,omitempty"`
+	ReplyTo   string             `json:"replyTo"` // an instance listens on ReplyTo + "." + its own id
+	Workflows []EntrypointTarget `json:"workflows"`
+}
+
+// EntrypointTarget is a workflow as the entrypoint sees it.
+type EntrypointTarget struct {
+	Name      string   `json:"name"` // as written
+	ID        string   `json:"id"`   // mapped
+	RPC       string   `json:"rpc"`
+	Stream    string   `json:"stream"`
+	Subject   string   `json:"subject"`
+	TimeoutMs int64    `json:"timeoutMs"`
+	Consumers []Source `json:"consumers"` // all of them must exist before the entrypoint is ready
+}
+
+// Node is the configuration of a node, as runner-sdk/spec/protocol.md tells it.
+type Node struct {
+	Version     string      `json:"version"`
+	Workflow    string      `json:"workflow"`
+	Node        string      `json:"node"`
+	ID          string      `json:"id"`
+	Src         string      `json:"src"`
+	Exitpoint   bool        `json:"exitpoint"`
+	OnPath      bool        `json:"onPath"`
+	MaxAttempts int         `json:"maxAttempts"`
+	TimeoutMs   int64       `json:"timeoutMs"`
+	Sources     []Source    `json:"sources"`
+	Output      *Output     `json:"output,omitempty"`
+	DeadLetters DeadLetters `json:"deadLetters"`
+	Starts      string      `json:"starts"`
+}
+
+// Source is a consumer of a stream.
+type Source struct {
+	Stream   string `json:"stream"`
+	Consumer string `json:"consumer"`
+}
+
+// Output is where a node stores what it sends.
+type Output struct {
+	Stream   string            `json:"stream"`
+	Error    string            `json:"error"`
+	Channels map[string]string `json:"channels"`
+	Early    map[string]string `json:"early,omitempty"`
+}
+
+// DeadLetters is where a node puts what it could not handle.
+type DeadLetters struct {
+	Stream  string `json:"stream"`
+	Subject string `json:"subject"`
+}
