@@ -1,3 +1,122 @@
+# One door: people and CI call the same targets. `make help` lists them.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES  := $(patsubst %/go.mod,%,$(wildcard */go.mod runner-sdk/*/go.mod))
+TOOLS    := $(CURDIR)/.tools
+PYTHON   ?= python3
+VENV     := $(TOOLS)/venv
+PROGRAMS := bin/kre bin/entrypoint bin/runtime-api
+
+GOLANGCI_VERSION := v2.15.0
+NATS_VERSION     := v2.15.2
+GRPCURL_VERSION  := v1.9.4
+
+GOLANGCI    := $(TOOLS)/bin/golangci-lint-$(GOLANGCI_VERSION)
+NATS_SERVER := $(TOOLS)/bin/nats-server-$(NATS_VERSION)
+GRPCURL     := $(TOOLS)/bin/grpcurl-$(GRPCURL_VERSION)
+
+export KRE_TEST_NATS_SERVER := $(NATS_SERVER)
+export KRE_TEST_GRPCURL     := $(GRPCURL)
+export KRE_BIN              := $(CURDIR)/bin
+
 .PHONY: help
-help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+help: ## list the tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+## ---- build ----------------------------------------------------------------------------------------------------------
+
+.PHONY: build
+build: carried ## build every program into bin/
+	@mkdir -p bin
+	@(cd cli && go build -o ../bin/kre ./cmd/kre)
+	@(cd runtime-api && go build -o ../bin/runtime-api ./cmd/runtime-api)
+	@(cd runner-sdk/entrypoint && go build -o ../../bin/entrypoint ./cmd/entrypoint)
+
+.PHONY: carried
+carried: ## build what kre carries for projects: the Go SDK and the wheels of the Python SDK
+	@cli/internal/carried/build.sh
+
+.PHONY: generate
+generate: node_modules/.package-lock.json ## generate code from the protos
+	@npx --no-install buf generate
+
+.PHONY: clean
+clean: ## remove what was built (not the caches in .tools)
+	@rm -rf bin build
+
+## ---- run ------------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: ## run the price estimator on this machine and call it; ONCE=1 ends it with an exit code
+	@started=$$(date +%s); $(MAKE) --no-print-directory build; \
+	  echo "build  kre, entrypoint, runtime-api   $$(($$(date +%s) - started)) s"
+	@cd e2e && go build -o ../bin/demo ./cmd/demo
+	@exec bin/demo
+
+.PHONY: examples
+examples: build ## pack, run and call every example as its README says
+	@examples/run.sh
+
+.PHONY: bench
+bench: build ## measure, print and write build/bench.json
+	@mkdir -p build && cd e2e && go build -o ../bin/bench ./cmd/bench && ../bin/bench -o ../build/bench.json
+
+## ---- check ----------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: test-go test-python test-e2e ## run every test
+
+.PHONY: test-go
+test-go: carried $(NATS_SERVER)
+	@for module in $(filter-out e2e,$(MODULES)); do \
+	  echo "== $$module"; (cd $$module && go test -race ./...); \
+	done
+
+.PHONY: test-python
+test-python: $(VENV)/ready $(NATS_SERVER)
+	@echo "== runner-sdk/python"; cd runner-sdk/python && $(VENV)/bin/python -m pytest -q
+
+.PHONY: test-e2e
+test-e2e: build $(GRPCURL)
+	@echo "== e2e"; cd e2e && go test -race -timeout 30m ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz manifest, archive and envelope, FUZZTIME each (10s)
+	@.ci/fuzz $${FUZZTIME:-10s}
+
+.PHONY: lint
+lint: $(GOLANGCI) $(VENV)/ready node_modules/.package-lock.json ## run the linters
+	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...); done
+	@npx --no-install buf lint
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@cd runner-sdk/python && $(VENV)/bin/mypy
+
+.PHONY: verify
+verify: generate ## check that generated code and go.mod files are fresh, and that each module builds alone
+	@for module in $(MODULES); do (cd $$module && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...); done
+	@git diff --exit-code -- . ':(exclude)build' && test -z "$$(git status --porcelain -- proto)" \
+	  || { echo "generated code is not fresh: run make generate and commit the result"; exit 1; }
+
+## ---- tools, pinned --------------------------------------------------------------------------------------------------
+
+# $(call install,package@version,destination)
+define install
+	@mkdir -p $(TOOLS)/bin $(TOOLS)/tmp
+	@GOBIN=$(TOOLS)/tmp GOWORK=off go install $(1) && mv $(TOOLS)/tmp/$(2) $@
+endef
+
+$(GOLANGCI):
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION),golangci-lint)
+$(NATS_SERVER):
+	$(call install,github.com/nats-io/nats-server/v2@$(NATS_VERSION),nats-server)
+$(GRPCURL):
+	$(call install,github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION),grpcurl)
+
+$(VENV)/ready: runner-sdk/python/requirements-dev.lock
+	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install -q --require-hashes -r $<
+	@touch $@
+
+node_modules/.package-lock.json: package-lock.json
+	@npm ci --no-audit --no-fund --silent && touch $@
