@@ -1,6 +1,6 @@
 module github.com/konstellation-io/kre/runner-sdk/go
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/nats-io/nats-server/v2 v2.15.2
