@@ -1,6 +1,6 @@
 module github.com/konstellation-io/kre/kit
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/stretchr/testify v1.12.1
@@ -8,3 +8,5 @@ require (
 	golang.org/x/sys v0.49.0
 	google.golang.org/grpc v1.85.0
 )
+
+require github.com/alecthomas/kong v1.17.0 // indirect
