@@ -1,0 +1,80 @@
+package proc
+
+import "sync"
+
+// feedLimit is how many lines wait for a slow observer; changes of state always find room.
+const feedLimit = 10_000
+
+// feed carries what happens to one process to the observer, in order, without making the process wait.
+type feed struct {
+	observer Observer
+	mu       sync.Mutex
+	arrived  sync.Cond
+	items    []any // Event or Line
+	lines    int
+	lost     int
+	closed   bool
+	drained  chan struct{}
+}
+
+func newFeed(observer Observer) *feed {
+	f := &feed{observer: observer, drained: make(chan struct{})}
+	f.arrived.L = &f.mu
+	go f.deliver()
+	return f
+}
+
+func (f *feed) event(e Event) { f.put(e) }
+
+func (f *feed) line(l Line) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lines >= feedLimit {
+		f.lost++
+		return
+	}
+	l.Lost, f.lost = f.lost, 0
+	f.lines++
+	f.items = append(f.items, l)
+	f.arrived.Signal()
+}
+
+func (f *feed) put(item any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.items = append(f.items, item)
+	f.arrived.Signal()
+}
+
+// close lets the observer be told what still waits; drained is closed after that.
+func (f *feed) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	f.arrived.Signal()
+}
+
+func (f *feed) deliver() {
+	defer close(f.drained)
+	for {
+		f.mu.Lock()
+		for len(f.items) == 0 && !f.closed {
+			f.arrived.Wait()
+		}
+		items := f.items
+		f.items = nil
+		f.lines = 0
+		f.mu.Unlock()
+		if len(items) == 0 {
+			return
+		}
+		for _, item := range items {
+			switch item := item.(type) {
+			case Event:
+				f.observer.Changed(item)
+			case Line:
+				f.observer.Printed(item)
+			}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// quiet is how long an unfinished line waits for its end before it is told as it is.
+const quiet = 200 * time.Millisecond
+
+// readLines reads r to its end and hands on each line. A line that goes on past limit is cut; one that has no end is
+// handed on after a moment, so that a prompt or a progress bar shows. Where r knows no deadlines, only at r's end.
+func readLines(r io.Reader, limit int, emit func(text string, cut int)) {
+	deadline, _ := r.(interface{ SetReadDeadline(time.Time) error })
+	s := splitter{limit: limit, emit: emit}
+	buf := make([]byte, 32<<10)
+	for {
+		if deadline != nil {
+			var at time.Time
+			if s.pending() {
+				at = time.Now().Add(quiet)
+			}
+			if deadline.SetReadDeadline(at) != nil {
+				deadline = nil
+			}
+		}
+		n, err := r.Read(buf)
+		s.write(buf[:n])
+		if err == nil {
+			continue
+		}
+		s.flush()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
+}
+
+// splitter cuts a stream of bytes into lines of at most limit bytes.
+type splitter struct {
+	limit int
+	emit  func(text string, cut int)
+	line  []byte
+	cut   int
+}
+
+func (s *splitter) pending() bool { return len(s.line) > 0 || s.cut > 0 }
+
+func (s *splitter) write(data []byte) {
+	for len(data) > 0 {
+		end := bytes.IndexByte(data, '\n')
+		if end < 0 {
+			s.add(data)
+			return
+		}
+		s.add(data[:end])
+		s.end()
+		data = data[end+1:]
+	}
+}
+
+func (s *splitter) add(data []byte) {
+	// A carriage return begins the line anew, as it does on a terminal.
+	if at := bytes.LastIndexByte(data[:max(0, len(data)-1)], '\r'); at >= 0 {
+		s.line, s.cut = s.line[:0], 0
+		data = data[at+1:]
+	} else if n := len(s.line); n > 0 && s.line[n-1] == '\r' && len(data) > 0 {
+		s.line, s.cut = s.line[:0], 0
+	}
+	room := s.limit - len(s.line)
+	if room > len(data) {
+		room = len(data)
+	}
+	s.line = append(s.line, data[:room]...)
+	s.cut += len(data) - room
+}
+
+func (s *splitter) end() {
+	s.emit(string(bytes.TrimSuffix(s.line, []byte{'\r'})), s.cut)
+	s.line, s.cut = s.line[:0], 0
+}
+
+func (s *splitter) flush() {
+	if s.pending() {
+		s.end()
+	}
+}
+
+// tail keeps the last lines of a process.
+type tail struct {
+	lines []string
+	next  int
+}
+
+func newTail(size int) *tail { return &tail{lines: make([]string, 0, size)} }
+
+func (t *tail) add(line string) {
+	if len(t.lines) < cap(t.lines) {
+		t.lines = append(t.lines, line)
+		return
+	}
+	t.lines[t.next] = line
+	t.next = (t.next + 1) % len(t.lines)
+}
+
+func (t *tail) all() []string {
+	return append(append([]string(nil), t.lines[t.next:]...), t.lines[:t.next]...)
+}
