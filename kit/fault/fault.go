@@ -1,0 +1,66 @@
+// Package fault gives an error a kind and, where the caller is at fault, the fields that are wrong. The kind is assigned
+// where it is known; kit/rpc maps it to a gRPC status. The text of an error with a kind is written for the caller; the
+// text of any other error stays in the log.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind tells whose matter an error is and what may be done about it.
+type Kind int
+
+// The kinds of error.
+const (
+	Internal     Kind = iota // nobody foresaw it; the caller learns nothing but that
+	Invalid                  // the request is wrong whatever the state of things
+	NotFound                 // what the request names does not exist
+	Precondition             // the request is right, but not in this state
+	Exhausted                // a limit has been reached
+	Unavailable              // something that is needed does not answer; the same request may be made again
+)
+
+// Field is one thing that is wrong with a request.
+type Field struct {
+	Path    string // where, e.g. workflows[0].name
+	Message string // what, and what would be right
+}
+
+// Error is an error with a kind.
+type Error struct {
+	Kind    Kind
+	Message string  // for the caller
+	Fields  []Field // what is wrong with the request; only with Invalid
+	Cause   error   // for the log; never shown to the caller
+}
+
+// Error tells everything, the cause included: it is meant for the log.
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return e.Message
+	}
+	return e.Message + ": " + e.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// New returns an error of the given kind. The text is for the caller.
+func New(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap returns an error of the given kind whose cause is only for the log.
+func Wrap(kind Kind, cause error, format string, args ...any) *Error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Cause: cause}
+}
+
+// KindOf returns the kind of the outermost error in the chain that has one, else Internal.
+func KindOf(err error) Kind {
+	var fault *Error
+	if errors.As(err, &fault) {
+		return fault.Kind
+	}
+	return Internal
+}
