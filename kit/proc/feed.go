@@ -26,17 +26,28 @@ func newFeed(observer Observer) *feed {
 
 func (f *feed) event(e Event) { f.put(e) }
 
+// line puts a line in the queue; where that is full, the oldest line makes room.
 func (f *feed) line(l Line) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.lines >= feedLimit {
-		f.lost++
-		return
+		f.dropOldest()
 	}
-	l.Lost, f.lost = f.lost, 0
 	f.lines++
 	f.items = append(f.items, l)
 	f.arrived.Signal()
+}
+
+func (f *feed) dropOldest() {
+	for i, item := range f.items {
+		if _, ok := item.(Line); ok {
+			f.lost++
+			copy(f.items[1:i+1], f.items[:i])
+			f.items = f.items[1:]
+			f.lines--
+			return
+		}
+	}
 }
 
 func (f *feed) put(item any) {
@@ -62,8 +73,8 @@ func (f *feed) deliver() {
 			f.arrived.Wait()
 		}
 		items := f.items
-		f.items = nil
-		f.lines = 0
+		lost := f.lost
+		f.items, f.lines, f.lost = nil, 0, 0
 		f.mu.Unlock()
 		if len(items) == 0 {
 			return
@@ -73,6 +84,7 @@ func (f *feed) deliver() {
 			case Event:
 				f.observer.Changed(item)
 			case Line:
+				item.Lost, lost = lost, 0
 				f.observer.Printed(item)
 			}
 		}

@@ -110,7 +110,7 @@ type Line struct {
 }
 
 // Observer is told what happens. Calls for one process come in order and one at a time, those for several processes at
-// the same time. A slow observer never slows a process: lines that find the queue full are dropped and counted.
+// the same time. A slow observer never slows a process: past 10,000 waiting lines the oldest are dropped and counted.
 type Observer interface {
 	Changed(Event)
 	Printed(Line)
