@@ -1,0 +1,19 @@
+// Command repairs_handler opens a ticket for every e-mail about repairs.
+package main
+
+import (
+	kre "github.com/konstellation-io/kre/runner-sdk/go"
+
+	"example.com/email-classificator/pb"
+)
+
+func main() {
+	kre.Handle(openTicket)
+	kre.Run()
+}
+
+// openTicket names the ticket after the message: should the same message come twice, it is the same ticket.
+func openTicket(ctx *kre.Context, mail *pb.Classified) error {
+	ctx.Logger.Infof("ticket %s: %s", ctx.GetMessageID()[:8], mail.GetEmail().GetSubject())
+	return nil
+}

@@ -1,0 +1,28 @@
+"""Tells what an e-mail is about. Every e-mail goes on; those about repairs also go out on a channel of their own."""
+
+import joblib
+import kre
+from mail_pb2 import Classified, Email
+
+import emails
+
+# Below this no category is likely enough to act on.
+SURE = 0.4
+
+
+@kre.init
+def load(ctx: kre.Context) -> None:
+    ctx.set("model", joblib.load(ctx.path("models/categories.joblib")))
+
+
+@kre.handler
+async def classify(ctx: kre.Context, email: Email) -> Classified:
+    model = ctx.get("model")
+    probabilities = model.predict_proba([emails.as_text(email.subject, email.text)])[0]
+    best = probabilities.argmax()
+    classified = Classified(email=email, category=model.classes_[best], probability=probabilities[best])
+    if classified.probability < SURE:
+        classified.category = "unknown"
+    if classified.category == "repairs":
+        await ctx.send_output(classified, "repairs")
+    return classified
