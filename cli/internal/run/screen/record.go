@@ -1,0 +1,143 @@
+package screen
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// shortID is how much of a request id is shown: as much as `kre call` shows.
+const shortID = 6
+
+// record is a log line of an SDK or of one of kre's own programs.
+type record struct {
+	Level     string         `json:"level"`
+	Message   string         `json:"message"`
+	RequestID string         `json:"request_id"`
+	Where     string         `json:"where"`
+	Error     string         `json:"error"`
+	Attempt   int            `json:"attempt"`
+	Stack     string         `json:"stack"`
+	rest      map[string]any // what else it holds
+}
+
+// parse reads a line that is such a record.
+func parse(line string) (record, bool) {
+	var r record
+	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &r) != nil {
+		return record{}, false
+	}
+	if r.Level == "" || r.Message == "" && r.Error == "" {
+		return record{}, false // somebody prints JSON of his own
+	}
+	decoder := json.NewDecoder(bytes.NewReader([]byte(line)))
+	decoder.UseNumber()
+	if decoder.Decode(&r.rest) != nil {
+		return record{}, false
+	}
+	for _, known := range []string{
+		"time", "level", "message", "logger", "request_id", "message_id", "where", "error", "attempt", "stack",
+		"runtime", "version", "workflow", "node",
+	} {
+		delete(r.rest, known)
+	}
+	return r, true
+}
+
+// render is the record for people: one line, and more where it holds a stack or text of several lines.
+func (r record) render(attempts int, paint func(color, text string) string) []string {
+	level := strings.ToUpper(r.Level)
+	color := ""
+	switch level {
+	case "ERROR", "FATAL", "CRITICAL":
+		color = red
+	case "WARN", "WARNING":
+		level, color = "WARN", yellow
+	case "DEBUG":
+		color = dim
+	}
+	words := []string{paint(color, level)}
+	if r.RequestID != "" {
+		words = append(words, paint(dim, clean(r.RequestID[:min(shortID, len(r.RequestID))])))
+	}
+	if r.Where != "" {
+		words = append(words, clean(r.Where))
+	}
+	text := r.Message
+	switch {
+	case r.Error == "":
+	case r.Where != "" || text == "": // the error at that place says it all
+		text = r.Error
+	default:
+		text += ": " + r.Error
+	}
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	words = append(words, clean(lines[0]))
+	if r.Attempt > 0 {
+		attempt := "attempt " + strconv.Itoa(r.Attempt)
+		if attempts > 0 {
+			attempt += "/" + strconv.Itoa(attempts)
+		}
+		words = append(words, attempt)
+	}
+	words = append(words, pairs(r.rest)...)
+	out := []string{strings.Join(words, " ")}
+	for _, line := range lines[1:] {
+		out = append(out, "  "+clean(line))
+	}
+	if stack := strings.TrimRight(r.Stack, "\n"); stack != "" {
+		for line := range strings.SplitSeq(stack, "\n") {
+			out = append(out, paint(dim, "  "+clean(line)))
+		}
+	}
+	return out
+}
+
+// pairs are the remaining fields, sorted.
+func pairs(fields map[string]any) []string {
+	words := make([]string, 0, len(fields))
+	for key, value := range fields {
+		text := fmt.Sprint(value)
+		if _, plain := value.(string); !plain {
+			if encoded, err := json.Marshal(value); err == nil {
+				text = string(encoded)
+			}
+		} else if text == "" || strings.ContainsFunc(text, func(c rune) bool { return unicode.IsSpace(c) || c == '"' || c == '=' }) {
+			text = strconv.Quote(text)
+		}
+		words = append(words, clean(key)+"="+clean(text))
+	}
+	slices.Sort(words)
+	return words
+}
+
+// clean takes out what would move the cursor or ring the bell; colours of a node's own stay.
+func clean(text string) string {
+	if !strings.ContainsFunc(text, moves) {
+		return text
+	}
+	var b strings.Builder
+	for i, c := range text {
+		if c == '\x1b' && !isColor(text[i:]) || c != '\x1b' && moves(c) {
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+func moves(c rune) bool { return c != '\t' && unicode.IsControl(c) }
+
+// isColor tells whether text begins with a sequence that sets a colour: ESC [ digits and semicolons m.
+func isColor(text string) bool {
+	rest, ok := strings.CutPrefix(text, "\x1b[")
+	if !ok {
+		return false
+	}
+	rest = strings.TrimLeft(rest, "0123456789;")
+	return strings.HasPrefix(rest, "m")
+}

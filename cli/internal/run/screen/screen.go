@@ -1,0 +1,163 @@
+// Package screen writes what `kre run` shows: its own notices and the logs of all nodes, interleaved, each line behind
+// the name of who said it.
+package screen
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// Options of a Screen.
+type Options struct {
+	Out   io.Writer
+	Color bool
+	JSON  bool // log lines are passed on as they come, and notices are such lines too
+	// Attempts is how often a message is tried at most, by name of the node; for the logs of failed ones.
+	Attempts func(who string) int
+}
+
+// maxColumn is the longest name that others are aligned to.
+const maxColumn = 24
+
+// Screen serializes everything that is written.
+type Screen struct {
+	options Options
+	mu      sync.Mutex
+	width   int
+	colors  map[string]string
+	open    bool // the last line is a progress that has no end yet
+}
+
+// New is a screen without names.
+func New(o Options) *Screen { return &Screen{options: o, colors: make(map[string]string)} }
+
+// Names announces who is going to speak, so that all lines are aligned from the first.
+func (s *Screen) Names(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if width := utf8.RuneCountInString(name); width <= maxColumn {
+			s.width = max(s.width, width)
+		}
+		s.color(name)
+	}
+}
+
+// Say writes a notice of kre's own.
+func (s *Screen) Say(who, format string, args ...any) {
+	s.notice("info", who, fmt.Sprintf(format, args...))
+}
+
+// Warn writes a notice about something a person should look at.
+func (s *Screen) Warn(who, format string, args ...any) {
+	s.notice("warn", who, fmt.Sprintf(format, args...))
+}
+
+// Fail writes a notice about something that did not work.
+func (s *Screen) Fail(who, format string, args ...any) {
+	s.notice("error", who, fmt.Sprintf(format, args...))
+}
+
+// notice writes text, which may have several lines.
+func (s *Screen) notice(level, who, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.options.JSON {
+		s.json(level, who, text)
+		return
+	}
+	s.endProgress()
+	text = strings.TrimRight(text, "\n")
+	for i, line := range strings.Split(text, "\n") {
+		switch {
+		case level == "error":
+			line = s.paint(red, line)
+		case level == "warn":
+			line = s.paint(yellow, line)
+		}
+		if i == 0 {
+			s.line(who, line)
+		} else {
+			s.line("", line)
+		}
+	}
+}
+
+func (s *Screen) json(level, who, text string) {
+	line, err := json.Marshal(struct {
+		Time    string `json:"time"`
+		Level   string `json:"level"`
+		Message string `json:"message"`
+		Logger  string `json:"logger"`
+		About   string `json:"about"`
+	}{time.Now().UTC().Format(time.RFC3339Nano), level, text, "kre", who})
+	if err == nil { // strings always encode
+		s.write(string(line) + "\n")
+	}
+}
+
+// Log writes a line that a process printed.
+func (s *Screen) Log(who, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.options.JSON {
+		s.write(text + "\n")
+		return
+	}
+	s.endProgress()
+	r, ok := parse(text)
+	if !ok {
+		s.line(who, clean(text))
+		return
+	}
+	attempts := 0
+	if s.options.Attempts != nil {
+		attempts = s.options.Attempts(who)
+	}
+	for i, line := range r.render(attempts, s.paint) {
+		if i == 0 {
+			s.line(who, line)
+		} else {
+			s.line("", line)
+		}
+	}
+}
+
+// Progress writes text behind the last progress on the same line, beginning one for who if there is none. Any other
+// line ends it.
+func (s *Screen) Progress(who, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.options.JSON {
+		s.json("info", who, text)
+		return
+	}
+	if s.open {
+		s.write(" " + text)
+		return
+	}
+	s.write(s.prefix(who) + text)
+	s.open = true
+}
+
+func (s *Screen) endProgress() {
+	if s.open {
+		s.write("\n")
+		s.open = false
+	}
+}
+
+func (s *Screen) line(who, text string) { s.write(strings.TrimRight(s.prefix(who)+text, " ") + "\n") }
+
+func (s *Screen) prefix(who string) string {
+	pad := max(0, s.width-utf8.RuneCountInString(who))
+	return s.paint(s.color(who), who) + strings.Repeat(" ", pad+2)
+}
+
+// write writes to a terminal or a pipe; one that is gone is nothing a running version should end for.
+func (s *Screen) write(text string) { _, _ = io.WriteString(s.options.Out, text) }

@@ -1,0 +1,94 @@
+package screen_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/cli/internal/run/screen"
+)
+
+func show(o screen.Options, do func(s *screen.Screen)) string {
+	var out bytes.Buffer
+	o.Out = &out
+	do(screen.New(o))
+	return out.String()
+}
+
+func TestLogLinesAreRenderedForPeople(t *testing.T) {
+	tests := map[string]struct{ line, want string }{
+		"a failed handler": {
+			`{"time":"t","level":"error","node":"greet","message":"handler failed","request_id":"01JD8ABCDEF","where":"src/greet/main.py:7","error":"KeyError: 'nmae'","attempt":1}`,
+			"greet  ERROR 01JD8A src/greet/main.py:7 KeyError: 'nmae' attempt 1/1\n",
+		},
+		"a message":         {`{"level":"info","message":"hello"}`, "greet  INFO hello\n"},
+		"an error":          {`{"level":"warn","message":"cannot send","error":"too large"}`, "greet  WARN cannot send: too large\n"},
+		"fields are sorted": {`{"level":"info","message":"m","b":"x y","a":12345678901234567890,"c":{"d":1}}`, "greet  INFO m a=12345678901234567890 b=\"x y\" c={\"d\":1}\n"},
+		"a stack":           {`{"level":"error","message":"m","error":"e","stack":"one\n  two\n"}`, "greet  ERROR m: e\n         one\n           two\n"},
+		"several lines":     {`{"level":"info","message":"one\ntwo"}`, "greet  INFO one\n         two\n"},
+		"raw text":          {`hello {"a":1}`, "greet  hello {\"a\":1}\n"},
+		"JSON of a node":    {`{"price": 3}`, "greet  {\"price\": 3}\n"},
+		"broken JSON":       {`{"level":"info","message":`, "greet  {\"level\":\"info\",\"message\":\n"},
+		"nothing":           {``, "greet\n"},
+		"no cursor is moved": {
+			"a\x1b[2Jb\x07c\x1b[31mred\x1b[0m\td", "greet  a[2Jbc\x1b[31mred\x1b[0m\td\n",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := show(screen.Options{Attempts: func(string) int { return 1 }}, func(s *screen.Screen) {
+				s.Names("greet")
+				s.Log("greet", test.line)
+			})
+			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+func TestNamesAreAlignedUnlessOneIsVeryLong(t *testing.T) {
+	got := show(screen.Options{}, func(s *screen.Screen) {
+		s.Names("etl", "output", strings.Repeat("x", 30))
+		s.Log("etl", "a")
+		s.Log(strings.Repeat("x", 30), "b")
+		s.Say("output", "ready")
+	})
+	require.Equal(t, "etl     a\n"+strings.Repeat("x", 30)+"  b\noutput  ready\n", got)
+}
+
+func TestProgressGrowsOnOneLineUntilAnotherComes(t *testing.T) {
+	got := show(screen.Options{}, func(s *screen.Screen) {
+		s.Names("start")
+		s.Progress("start", "etl ✓")
+		s.Progress("start", "model ✓")
+		s.Log("etl", "hello")
+		s.Progress("start", "output ✓")
+		s.Say("", "done")
+	})
+	require.Equal(t, "start  etl ✓ model ✓\netl    hello\nstart  output ✓\n       done\n", got)
+}
+
+func TestColoursTellNamesAndLevelsApart(t *testing.T) {
+	got := show(screen.Options{Color: true}, func(s *screen.Screen) {
+		s.Names("a", "b")
+		s.Log("a", `{"level":"error","message":"m"}`)
+		s.Fail("b", "bad")
+	})
+	require.Equal(t, "\x1b[36ma\x1b[0m  \x1b[31mERROR\x1b[0m m\n\x1b[35mb\x1b[0m  \x1b[31mbad\x1b[0m\n", got)
+}
+
+func TestInJSONLinesArePassedOnAndNoticesAreSuchLines(t *testing.T) {
+	got := show(screen.Options{JSON: true}, func(s *screen.Screen) {
+		s.Names("greet")
+		s.Log("greet", `{"level":"info","message":"m"}`)
+		s.Say("greet", "ready")
+	})
+	lines := strings.SplitN(got, "\n", 2)
+	require.Equal(t, `{"level":"info","message":"m"}`, lines[0])
+	var notice map[string]any
+	require.NoError(t, json.Unmarshal([]byte(lines[1]), &notice))
+	delete(notice, "time")
+	require.Equal(t, map[string]any{"level": "info", "message": "ready", "logger": "kre", "about": "greet"}, notice)
+}
