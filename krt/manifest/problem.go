@@ -1,0 +1,57 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a manifest, or with the package it describes.
+type Problem struct {
+	File    string `json:"file"`              // the file that Line counts in: the manifest or a .proto; empty for an unnamed manifest
+	Path    string `json:"path"`              // what is meant, e.g. workflows[0].nodes[2].src; the file's own path when that is meant
+	Line    int    `json:"line"`              // from 1; 0 when no line is meant
+	Message string `json:"message"`           // one sentence, lower case, no full stop: what is wrong and what would be right
+	Warning bool   `json:"warning,omitempty"` // shown, not refused
+
+	rule rule
+}
+
+// String is the problem on one line, e.g. `workflows[0].nodes[2].src (line 31): required, but missing`.
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return p.Path + ": " + p.Message
+	}
+	return fmt.Sprintf("%s (line %d): %s", p.Path, p.Line, p.Message)
+}
+
+// Problems are all problems that were found, warnings among them. As it may hold nothing but warnings, turn it into an
+// error with Err, never by assignment.
+type Problems []Problem
+
+// Error is one line per problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err is the complaints among the problems as an error of type Problems; nil when there are none.
+func (p Problems) Err() error {
+	if complaints := p.Complaints(); len(complaints) > 0 {
+		return complaints
+	}
+	return nil
+}
+
+// Complaints are the problems for which a manifest is refused.
+func (p Problems) Complaints() Problems {
+	return slices.DeleteFunc(slices.Clone(p), func(one Problem) bool { return one.Warning })
+}
+
+// Warnings are the problems for which it is not.
+func (p Problems) Warnings() Problems {
+	return slices.DeleteFunc(slices.Clone(p), func(one Problem) bool { return !one.Warning })
+}
