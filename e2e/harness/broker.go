@@ -1,0 +1,80 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+// Broker looks at what the version has stored.
+type Broker struct {
+	jetstream.JetStream
+}
+
+// Broker connects to the broker of the run. The connection is closed when the test ends.
+func (r *Run) Broker(t testing.TB) Broker {
+	t.Helper()
+	conn, err := nats.Connect(r.Info.NATS)
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	return Broker{js}
+}
+
+// WaitIdle waits until no consumer has anything left to do: every message is acknowledged by whoever gets it.
+func (b Broker) WaitIdle(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	Eventually(t, "every message is acknowledged", func() (bool, string) {
+		var busy []string
+		streams := b.ListStreams(ctx)
+		for stream := range streams.Info() {
+			s, err := b.Stream(ctx, stream.Config.Name)
+			require.NoError(t, err)
+			consumers := s.ListConsumers(ctx)
+			for consumer := range consumers.Info() {
+				if left := consumer.NumPending + uint64(consumer.NumAckPending); left > 0 {
+					busy = append(busy, fmt.Sprintf("%s/%s: %d", consumer.Stream, consumer.Name, left))
+				}
+			}
+			require.NoError(t, consumers.Err())
+		}
+		require.NoError(t, streams.Err())
+		return len(busy) == 0, strings.Join(busy, ", ")
+	})
+}
+
+// Messages returns everything that is stored in the streams whose name begins with the prefix.
+func (b Broker) Messages(t testing.TB, prefix string) []*jetstream.RawStreamMsg {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	var all []*jetstream.RawStreamMsg
+	names := b.StreamNames(ctx)
+	for name := range names.Name() {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		stream, err := b.Stream(ctx, name)
+		require.NoError(t, err)
+		state := stream.CachedInfo().State
+		for sequence := state.FirstSeq; sequence <= state.LastSeq; sequence++ {
+			message, err := stream.GetMsg(ctx, sequence)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			require.NoError(t, err)
+			all = append(all, message)
+		}
+	}
+	require.NoError(t, names.Err())
+	return all
+}

@@ -1,0 +1,67 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Answer is what came back over HTTP.
+type Answer struct {
+	Status    int
+	RequestID string
+	Body      string
+}
+
+// Code is the code of an error, such as "invalid_argument"; "" where the body is none.
+func (a Answer) Code() string { return a.field("code") }
+
+// Message is the text of an error.
+func (a Answer) Message() string { return a.field("message") }
+
+func (a Answer) field(name string) string {
+	var body map[string]any
+	if a.Status == http.StatusOK || json.Unmarshal([]byte(a.Body), &body) != nil {
+		return ""
+	}
+	text, _ := body[name].(string)
+	return text
+}
+
+// Post posts a body to a path of the version's HTTP port. It does not fail the test, so that it may be called from any
+// goroutine; the error is that of the connection.
+func (r *Run) Post(ctx context.Context, path, contentType, body string) (Answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.Info.HTTP+path, strings.NewReader(body))
+	if err != nil {
+		return Answer{}, err
+	}
+	request.Header.Set("Content-Type", contentType)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	content, err := io.ReadAll(response.Body)
+	return Answer{Status: response.StatusCode, RequestID: response.Header.Get("X-Request-Id"), Body: string(content)}, err
+}
+
+// JSON calls an rpc, e.g. "steps.Steps/Chain", with JSON over HTTP.
+func (r *Run) JSON(ctx context.Context, rpc, body string) (Answer, error) {
+	return r.Post(ctx, "/"+rpc, "application/json", body)
+}
+
+// MustJSON is [Run.JSON] for calls that have to succeed.
+func (r *Run) MustJSON(t testing.TB, rpc, body string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	answer, err := r.JSON(ctx, rpc, body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, answer.Status, answer.Body)
+	return answer.Body
+}
