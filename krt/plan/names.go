@@ -1,0 +1,43 @@
+package plan
+
+// names makes the names of one workflow's streams and subjects out of mapped names. Those hold neither dots nor
+// underscores, so that no two of these can meet.
+type names struct{ version, workflow string }
+
+func deadStream(version string) string { return "dead_" + version }
+
+func (n names) entryStream() string { return "entry_" + n.version + "_" + n.workflow }
+func (n names) nodeStream(node string) string {
+	return "node_" + n.version + "_" + n.workflow + "_" + node
+}
+
+func (n names) prefix() string { return "kre." + n.version + "." + n.workflow }
+
+// entry is where the entrypoint puts the caller's requests.
+func (n names) entry() string { return n.prefix() + ".entry" }
+
+// to is a node's private subject, for messages that a person sends again.
+func (n names) to(node string) string { return n.prefix() + ".to." + node }
+
+// from begins the subjects of what a node sends.
+func (n names) from(node string) string { return n.prefix() + ".from." + node }
+
+func (n names) failure(node string) string { return n.from(node) + ".error" }
+
+func (n names) channel(node, channel string) string {
+	if channel == "" {
+		return n.from(node) + ".out"
+	}
+	return n.from(node) + ".ch." + channel
+}
+
+func (n names) early(node, channel string) string {
+	if channel == "" {
+		return n.from(node) + ".early"
+	}
+	return n.from(node) + ".early.ch." + channel
+}
+
+func (n names) dead(node string) string {
+	return "kre." + n.version + ".dead." + n.workflow + "." + node
+}
