@@ -83,7 +83,12 @@ type PrepareVersionRequest struct {
 	// The package's manifest. Required.
 	Manifest *Manifest `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	// What is to be other than the manifest says. Optional.
-	Overrides     *Overrides `protobuf:"bytes,2,opt,name=overrides,proto3" json:"overrides,omitempty"`
+	Overrides *Overrides `protobuf:"bytes,2,opt,name=overrides,proto3" json:"overrides,omitempty"`
+	// Paths of files of the package, slash-separated from its root: at least the programs and the public proto, be they in
+	// the package already or still to be built. What a manifest leaves open is found among them (the `src` of a V1 node,
+	// whether there is a public proto), and one that names a file which is not among them is refused. Empty: the manifest is
+	// believed, and must leave nothing open.
+	PackageFiles  []string `protobuf:"bytes,3,rep,name=package_files,json=packageFiles,proto3" json:"package_files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,6 +133,13 @@ func (x *PrepareVersionRequest) GetManifest() *Manifest {
 func (x *PrepareVersionRequest) GetOverrides() *Overrides {
 	if x != nil {
 		return x.Overrides
+	}
+	return nil
+}
+
+func (x *PrepareVersionRequest) GetPackageFiles() []string {
+	if x != nil {
+		return x.PackageFiles
 	}
 	return nil
 }
@@ -785,10 +797,11 @@ var File_kre_runtime_v1_version_service_proto protoreflect.FileDescriptor
 
 const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"\n" +
-	"$kre/runtime/v1/version_service.proto\x12\x0ekre.runtime.v1\x1a\x1egoogle/protobuf/duration.proto\"\x86\x01\n" +
+	"$kre/runtime/v1/version_service.proto\x12\x0ekre.runtime.v1\x1a\x1egoogle/protobuf/duration.proto\"\xab\x01\n" +
 	"\x15PrepareVersionRequest\x124\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x18.kre.runtime.v1.ManifestR\bmanifest\x127\n" +
-	"\toverrides\x18\x02 \x01(\v2\x19.kre.runtime.v1.OverridesR\toverrides\"A\n" +
+	"\toverrides\x18\x02 \x01(\v2\x19.kre.runtime.v1.OverridesR\toverrides\x12#\n" +
+	"\rpackage_files\x18\x03 \x03(\tR\fpackageFiles\"A\n" +
 	"\bManifest\x12\x1b\n" +
 	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"\x95\x01\n" +

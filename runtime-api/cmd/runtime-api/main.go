@@ -1,0 +1,75 @@
+// Command runtime-api is the service that each runtime has for itself: it owns what versions need of the broker.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/konstellation-io/kre/kit/boot"
+	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/runtime-api/internal/assets"
+	"github.com/konstellation-io/kre/runtime-api/internal/broker"
+	"github.com/konstellation-io/kre/runtime-api/internal/grpcapi"
+)
+
+type config struct {
+	NATSURL        string `name:"nats-url" help:"Broker; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
+	NATSCreds      string `name:"nats-creds" help:"NATS credentials file." env:"KRE_NATS_CREDS" placeholder:"PATH"`
+	GRPCAddr       string `name:"grpc-addr" help:"Address to serve gRPC on." default:":9100" env:"KRE_GRPC_ADDR"`
+	ServiceToken   string `help:"Token that callers must send; empty: anybody may call." env:"KRE_SERVICE_TOKEN" secret:""`
+	StreamReplicas int    `help:"Copies of each stream that the broker keeps: 1, or 3 on a NATS cluster." default:"1" env:"KRE_STREAM_REPLICAS"`
+}
+
+// stopLimit is how long calls may take that run when the process is told to end.
+const stopLimit = 15 * time.Second
+
+func main() {
+	boot.Main("runtime-api", "Owns what the versions of a runtime need of its broker.", run)
+}
+
+func run(ctx context.Context, process *boot.Process, config config) error {
+	nats, err := broker.Connect(config.NATSURL, process.Logger,
+		broker.Options{CredentialsFile: config.NATSCreds, Replicas: config.StreamReplicas})
+	if err != nil {
+		return err
+	}
+	process.OnStop("broker", time.Second, func(context.Context) error { nats.Close(); return nil })
+
+	listener, err := net.Listen("tcp", config.GRPCAddr)
+	if err != nil {
+		return fmt.Errorf("listen for gRPC: %w", err)
+	}
+	server := rpc.NewServer(process.Logger, rpc.Options{Token: config.ServiceToken})
+	grpcapi.Register(server, assets.NewService(nats))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	process.OnStop("grpc", stopLimit, server.Stop)
+
+	// Calls are answered from now on, but only a connected broker makes the answers worth having.
+	connected := make(chan error, 1)
+	go func() { connected <- nats.WaitConnected(ctx) }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-served:
+			if errors.Is(err, grpc.ErrServerStopped) {
+				return nil
+			}
+			return fmt.Errorf("serve gRPC: %w", err)
+		case err := <-connected:
+			if err != nil {
+				return nil //nolint:nilerr // only ctx ends the wait
+			}
+			if err := process.Ready(); err != nil {
+				return err
+			}
+			connected = nil
+		}
+	}
+}

@@ -1,0 +1,112 @@
+// Package grpcapi serves the use cases of runtime-api over gRPC. It translates and decides nothing.
+package grpcapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/konstellation-io/kre/krt/manifest"
+	"github.com/konstellation-io/kre/krt/plan"
+	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
+	"github.com/konstellation-io/kre/runtime-api/internal/assets"
+)
+
+type versionService struct {
+	runtimev1.UnimplementedVersionServiceServer
+	assets *assets.Service
+}
+
+// Register registers the services of runtime-api with a server.
+func Register(server grpc.ServiceRegistrar, service *assets.Service) {
+	runtimev1.RegisterVersionServiceServer(server, &versionService{assets: service})
+}
+
+// PrepareVersion implements the rpc.
+func (s *versionService) PrepareVersion(ctx context.Context, request *runtimev1.PrepareVersionRequest) (*runtimev1.PrepareVersionResponse, error) {
+	overrides := request.GetOverrides()
+	prepared, err := s.assets.Prepare(ctx, assets.Request{
+		FileName:     request.GetManifest().GetFileName(),
+		Content:      request.GetManifest().GetContent(),
+		PackageFiles: request.GetPackageFiles(),
+		Overrides: assets.Overrides{
+			DefaultMaxAttempts: int(overrides.GetDefaultMaxAttempts()),
+			MaxAttempts:        int(overrides.GetMaxAttempts()),
+			Timeout:            overrides.GetTimeout().AsDuration(),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer(prepared)
+}
+
+// RemoveVersion implements the rpc.
+func (s *versionService) RemoveVersion(ctx context.Context, request *runtimev1.RemoveVersionRequest) (*runtimev1.RemoveVersionResponse, error) {
+	removed, err := s.assets.Remove(ctx, request.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	return &runtimev1.RemoveVersionResponse{RemovedStreams: int32(removed)}, nil
+}
+
+func answer(p *assets.Prepared) (*runtimev1.PrepareVersionResponse, error) {
+	entrypoint, err := json.Marshal(p.Plan.Entrypoint)
+	if err != nil {
+		return nil, fmt.Errorf("write the entrypoint's configuration: %w", err)
+	}
+	response := &runtimev1.PrepareVersionResponse{
+		Version:     p.Plan.Version,
+		DisplayName: p.Manifest.Version,
+		Entrypoint:  &runtimev1.Entrypoint{Config: string(entrypoint), Proto: p.Plan.Entrypoint.Proto},
+	}
+	planned := make(map[[2]string]plan.Node)
+	for _, node := range p.Plan.Nodes {
+		planned[[2]string{node.Workflow, node.ID}] = node
+	}
+	for _, workflow := range p.Manifest.Workflows {
+		for _, node := range workflow.Nodes {
+			config, err := json.Marshal(planned[[2]string{workflow.ID, node.ID}])
+			if err != nil {
+				return nil, fmt.Errorf("write the configuration of node %s of workflow %s: %w", node.Name, workflow.Name, err)
+			}
+			response.Nodes = append(response.Nodes, nodeMessage(p.Manifest, workflow, node, string(config)))
+		}
+	}
+	for _, warning := range p.Warnings {
+		response.Warnings = append(response.Warnings,
+			&runtimev1.Problem{Field: warning.Path, Line: int32(warning.Line), Message: warning.Message})
+	}
+	return response, nil
+}
+
+func nodeMessage(m *manifest.Manifest, workflow manifest.Workflow, node manifest.Node, config string) *runtimev1.Node {
+	values := m.ConfigOf(node)
+	message := &runtimev1.Node{
+		Workflow:            workflow.Name,
+		Name:                node.Name,
+		WorkflowId:          workflow.ID,
+		Id:                  node.ID,
+		Config:              config,
+		Src:                 node.Src,
+		Runner:              runtimev1.Runner_RUNNER_EXECUTABLE,
+		Image:               node.Image,
+		Replicas:            int32(node.Replicas),
+		Gpu:                 node.GPU,
+		Resources:           &runtimev1.Resources{Requests: node.Resources.Requests, Limits: node.Resources.Limits},
+		Env:                 node.Env,
+		ConfigVariables:     values.Variables,
+		ConfigFiles:         values.Files,
+		DependenciesInImage: node.Dependencies == "image",
+	}
+	if node.Python() {
+		message.Runner = runtimev1.Runner_RUNNER_PYTHON
+	}
+	if node.StartTimeout > 0 {
+		message.StartTimeout = durationpb.New(node.StartTimeout)
+	}
+	return message
+}
