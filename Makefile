@@ -61,7 +61,7 @@ examples: build ## pack, run and call every example as its README says
 
 .PHONY: bench
 bench: build ## measure, print and write build/bench.json
-	@mkdir -p build && cd e2e && go build -o ../bin/bench ./cmd/bench && ../bin/bench -o ../build/bench.json
+	@mkdir -p build && cd e2e && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench -out $(CURDIR)/build/bench.json
 
 ## ---- check ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/e2e/harness"
+)
+
+const (
+	warmUp = 3 * time.Second
+	window = 10 * time.Second
+)
+
+// BenchmarkThroughput measures a closed loop through three Go nodes, 100-byte bodies, at-least-once, file storage.
+func BenchmarkThroughput(b *testing.B) {
+	for b.Loop() {
+		p := harness.Copy(b, filepath.Join("testdata", "chain"))
+		run := harness.Ready(b, harness.Options{Target: p.Dir, Args: []string{"--no-watch"}})
+		one := loop(b, run, 1)
+		record(b, "go_c1_per_s", one.rate, "")
+		record(b, "go_c1_p50_ms", one.p50, "")
+		many := loop(b, run, 32)
+		record(b, "go_c32_per_s", many.rate, "at least 3000")
+		record(b, "go_c32_p50_ms", many.p50, "")
+		record(b, "go_c32_p99_ms", many.p99, "")
+		run.Stop(b)
+	}
+}
+
+// result is what a closed loop measured: answers per second, and milliseconds to an answer.
+type result struct{ rate, p50, p99 float64 }
+
+func loop(b *testing.B, run *harness.Run, clients int) result {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), warmUp+window)
+	defer cancel()
+	begin := time.Now().Add(warmUp)
+	body := `{"text":"` + strings.Repeat("x", 98) + `"}`
+	client := run.GRPC(b)
+	var (
+		mu   sync.Mutex
+		took []time.Duration
+		wait sync.WaitGroup
+	)
+	for range clients {
+		wait.Go(func() {
+			var mine []time.Duration
+			for {
+				started := time.Now()
+				_, err := client.Call(ctx, "chain.Chain/Pass", body)
+				if ctx.Err() != nil {
+					break
+				}
+				if err != nil {
+					b.Errorf("call: %v", err)
+					break
+				}
+				if started.After(begin) {
+					mine = append(mine, time.Since(started))
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, mine...)
+		})
+	}
+	wait.Wait()
+	require.NotEmpty(b, took)
+	slices.Sort(took)
+	at := func(q float64) float64 { return took[int(q*float64(len(took)-1))].Seconds() * 1000 }
+	return result{rate: float64(len(took)) / window.Seconds(), p50: at(0.5), p99: at(0.99)}
+}
