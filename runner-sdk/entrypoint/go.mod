@@ -1,14 +1,12 @@
 module github.com/konstellation-io/kre/runner-sdk/entrypoint
 
-go 1.26
+go 1.26.0
 
 require (
 	connectrpc.com/connect v1.21.1
-	github.com/alecthomas/kong v1.17.0
-	github.com/bufbuild/protocompile v0.14.1
-	github.com/konstellation-io/kre/kit v0.0.0
-	github.com/konstellation-io/kre/runner-sdk/go v0.0.0
-	github.com/nats-io/nats-server/v2 v2.15.2
+	github.com/konstellation-io/kre/kit v0.0.0-00010101000000-000000000000
+	github.com/konstellation-io/kre/krt v0.0.0-00010101000000-000000000000
+	github.com/konstellation-io/kre/runner-sdk/go v0.0.0-00010101000000-000000000000
 	github.com/nats-io/nats.go v1.55.0
 	github.com/oklog/ulid/v2 v2.1.2
 	github.com/stretchr/testify v1.12.1
@@ -18,6 +16,23 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
+require (
+	github.com/alecthomas/kong v1.17.0 // indirect
+	github.com/bufbuild/protocompile v0.14.1 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/nats-io/nkeys v0.4.16 // indirect
+	github.com/nats-io/nuid v1.0.1 // indirect
+	go.uber.org/multierr v1.10.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
+
 replace github.com/konstellation-io/kre/kit => ../../kit
 
 replace github.com/konstellation-io/kre/runner-sdk/go => ../go
+
+replace github.com/konstellation-io/kre/krt => ../../krt

@@ -1,0 +1,209 @@
+// Package broker joins the entrypoint to NATS: it publishes entry messages through JetStream, gets the confirmations and
+// the replies, and looks whether a version's consumers exist. It lets nothing end because the broker is away.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/krt/plan"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+const (
+	reconnectWait = 100 * time.Millisecond
+	// headroom is what a message's headers may take of the broker's limit.
+	headroom = 4096
+	// pendingReplies bounds the replies that wait to be looked at, in bytes; one that is dropped is repeated by its node.
+	pendingReplies = 256 << 20
+
+	headerMsgID = "Nats-Msg-Id"
+)
+
+// Options say where the broker is.
+type Options struct {
+	URL   string // one or several, separated by commas
+	Creds string // path of a credentials file; none when empty
+	Name  string // of the connection, for people who look at the broker
+}
+
+// Sink is told what comes from the broker, on the goroutines of the connection: it must not block.
+type Sink interface {
+	Stored(requestID string)
+	Refused(requestID string, refusal exchange.Refusal)
+	Later(requestID string)
+	Replied(reply wire.Reply)
+	Connected()
+}
+
+// Broker is a connection to NATS that comes back by itself.
+type Broker struct {
+	options Options
+	logger  *zap.Logger
+
+	conn  *nats.Conn
+	inbox string // of confirmations; the request id follows
+	sink  Sink
+}
+
+// New returns a broker that is not connected yet. Only Open may be called on it.
+func New(options Options, logger *zap.Logger) *Broker {
+	return &Broker{options: options, logger: logger}
+}
+
+// Open begins to connect and returns at once, also when the broker is away. The sink is told what arrives on the subject
+// replyTo and what becomes of published messages. The error is about the options.
+func (b *Broker) Open(sink Sink, replyTo string) error {
+	b.sink = sink
+	set := []nats.Option{
+		nats.Name(b.options.Name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectWait/5, reconnectWait/5),
+		nats.ReconnectBufSize(-1), // what cannot be sent is sent again by those who wait for it
+		nats.IgnoreAuthErrorAbort(),
+		nats.ConnectHandler(b.connected),
+		nats.ReconnectHandler(b.connected),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // else it is ours to close
+				b.logger.Warn("the broker is away", log.Error(err))
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.logger.Warn("the broker complains", log.Error(err))
+		}),
+	}
+	if b.options.Creds != "" {
+		set = append(set, nats.UserCredentials(b.options.Creds))
+	}
+	conn, err := nats.Connect(b.options.URL, set...)
+	if err != nil {
+		return fmt.Errorf("connecting to the broker: %w", err)
+	}
+	b.conn = conn
+	b.inbox = conn.NewInbox() + "."
+	if err := b.subscribe(replyTo); err != nil {
+		conn.Close()
+		return err
+	}
+	return nil
+}
+
+func (b *Broker) connected(conn *nats.Conn) {
+	b.logger.Info("connected to the broker", zap.String("url", conn.ConnectedUrlRedacted()))
+	b.sink.Connected()
+}
+
+func (b *Broker) subscribe(replyTo string) error {
+	if _, err := b.conn.Subscribe(b.inbox+"*", b.confirmed); err != nil {
+		return fmt.Errorf("subscribing to confirmations: %w", err)
+	}
+	replies, err := b.conn.Subscribe(replyTo, b.replied)
+	if err != nil {
+		return fmt.Errorf("subscribing to replies: %w", err)
+	}
+	if err := replies.SetPendingLimits(-1, pendingReplies); err != nil {
+		return fmt.Errorf("limiting pending replies: %w", err)
+	}
+	return nil
+}
+
+// Connected reports whether the broker is there.
+func (b *Broker) Connected() bool { return b.conn.IsConnected() }
+
+// MaxBody is the largest body of a message in bytes, 0 before the first connection.
+func (b *Broker) MaxBody() int {
+	if limit := b.conn.MaxPayload(); limit > headroom {
+		return int(limit) - headroom
+	}
+	return 0
+}
+
+// Publish sends an entry message and does not wait for its confirmation.
+func (b *Broker) Publish(subject string, message wire.Message) error {
+	header := nats.Header(message.Header())
+	header[headerMsgID] = []string{message.ID}
+	err := b.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: b.inbox + message.ID, Header: header, Data: message.Body})
+	if err != nil {
+		return fmt.Errorf("publishing on %s: %w", subject, err)
+	}
+	return nil
+}
+
+// replied hands a reply on and confirms it, whether or not anybody waits for it: its node repeats it otherwise.
+func (b *Broker) replied(msg *nats.Msg) {
+	reply, err := wire.ParseReply(msg.Header, msg.Data)
+	if err != nil {
+		b.logger.Warn("passing over a reply", log.Error(err))
+	} else {
+		b.sink.Replied(reply)
+	}
+	if msg.Reply == "" {
+		return
+	}
+	if err := msg.Respond(nil); err != nil {
+		b.logger.Debug("confirming a reply", log.Error(err)) // the broker went away: the reply comes again
+	}
+}
+
+// Await returns when the broker is there and all consumers exist, or with the context's error.
+func (b *Broker) Await(ctx context.Context, consumers []plan.Source) error {
+	js, err := jetstream.New(b.conn)
+	if err != nil {
+		return fmt.Errorf("using JetStream: %w", err)
+	}
+	const pause, complaints = 100 * time.Millisecond, 5 * time.Second
+	var told time.Time
+	for {
+		missing := b.missing(ctx, js, consumers)
+		if missing == nil {
+			return nil
+		}
+		if time.Since(told) > complaints && ctx.Err() == nil {
+			told = time.Now()
+			b.logger.Info("waiting for the version's consumers", log.Error(missing))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (b *Broker) missing(ctx context.Context, js jetstream.JetStream, consumers []plan.Source) error {
+	const patience = 2 * time.Second
+	if !b.conn.IsConnected() {
+		return errors.New("the broker is away")
+	}
+	for _, c := range consumers {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		_, err := js.Consumer(ctx, c.Stream, c.Consumer)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("consumer %s of stream %s: %w", c.Consumer, c.Stream, err)
+		}
+	}
+	return nil
+}
+
+// Close sends what is still to be sent and ends the connection.
+func (b *Broker) Close(ctx context.Context) error {
+	defer b.conn.Close()
+	if !b.conn.IsConnected() {
+		return nil
+	}
+	if err := b.conn.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("sending the last messages: %w", err)
+	}
+	return nil
+}

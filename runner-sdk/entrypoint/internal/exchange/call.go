@@ -1,0 +1,229 @@
+package exchange
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/envelope"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/service"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+// How long a message goes unconfirmed before it is sent again, under the same id.
+const (
+	firstResend = 50 * time.Millisecond // it was not sent, or not taken
+	lastResend  = 500 * time.Millisecond
+	firstAck    = time.Second // it was sent, and nothing was heard
+	lastAck     = 4 * time.Second
+)
+
+// Call is one request from its arrival to its answer. It belongs to one goroutine.
+type Call struct {
+	ID string // request id
+
+	x      *Exchange
+	rpc    *service.RPC
+	caller Caller
+	begun  time.Time
+
+	answer   chan wire.Reply
+	refused  chan Refusal
+	again    chan bool // true: at once
+	accepted atomic.Int64
+	note     atomic.Pointer[wire.Reply]
+}
+
+// Answer is what a workflow answered.
+type Answer struct {
+	Payload []byte // a serialized message of the rpc's output type
+	reply   wire.Reply
+}
+
+// Ask stores the request, whose body is a serialized google.protobuf.Any, and waits for its answer: until ctx ends or
+// the workflow's timeout is over, counted from when the request was stored. The error is a status for the caller. The
+// work goes on when the caller goes away.
+func (c *Call) Ask(ctx context.Context, body []byte) (Answer, error) {
+	if limit := c.x.broker.MaxBody(); limit > 0 && len(body) > limit {
+		return Answer{}, c.tooLarge(len(body), limit)
+	}
+	if err := c.x.enter(c); err != nil {
+		return Answer{}, err
+	}
+	defer c.x.left()
+	c.answer = make(chan wire.Reply, 1)
+	c.refused = make(chan Refusal, 1)
+	c.again = make(chan bool, 1)
+	c.x.waiting.put(c.ID, c)
+	reply, err := c.wait(ctx, body)
+	if c.x.waiting.take(c.ID) == nil && err != nil {
+		reply = <-c.answer // it came at the last moment
+	} else if err != nil {
+		return Answer{}, err
+	}
+	return c.read(reply)
+}
+
+// wait sends the message until it is known to be stored, and returns the first answer.
+func (c *Call) wait(ctx context.Context, body []byte) (wire.Reply, error) {
+	end := callerEnd(ctx, c.begun)
+	resend, ack := firstResend, firstAck
+	send := func() time.Time {
+		if err := c.x.broker.Publish(c.rpc.Subject, c.message(body, end)); err != nil {
+			return later(&resend, lastResend)
+		}
+		return later(&ack, lastAck)
+	}
+	next := send()
+	timer := time.NewTimer(time.Until(earlier(next, c.deadline(end))))
+	defer timer.Stop()
+	for {
+		select {
+		case reply := <-c.answer:
+			return reply, nil
+		case refusal := <-c.refused:
+			if c.accepted.Load() == 0 { // else it is about a repetition
+				return wire.Reply{}, c.notStored(refusal)
+			}
+		case now := <-c.again:
+			if now {
+				next = send()
+			} else {
+				next = later(&resend, lastResend)
+			}
+		case <-timer.C:
+			if !time.Now().Before(c.deadline(end)) {
+				return wire.Reply{}, c.waitOver(end)
+			}
+			if c.accepted.Load() == 0 {
+				next = send()
+			}
+		case <-ctx.Done():
+			if context.Cause(ctx) == context.DeadlineExceeded {
+				return wire.Reply{}, c.waitOver(end)
+			}
+			return wire.Reply{}, status.Error(codes.Canceled, "the caller went away")
+		case <-c.x.over:
+			return wire.Reply{}, c.sentAway()
+		}
+		if c.accepted.Load() != 0 {
+			next = time.Time{}
+		}
+		timer.Reset(time.Until(earlier(next, c.deadline(end))))
+	}
+}
+
+// keep remembers a note. That a node sent nothing says less than that another one failed.
+func (c *Call) keep(note *wire.Reply) {
+	last := c.note.Load()
+	if last != nil && last.Kind == wire.AttemptFailed && note.Kind == wire.NothingSent && last.Sender != note.Sender {
+		return
+	}
+	c.note.Store(note)
+}
+
+// sendAgain wakes the call up, whose message is not stored yet.
+func (c *Call) sendAgain(now bool) {
+	select {
+	case c.again <- now:
+	default:
+	}
+}
+
+func (c *Call) message(body []byte, end time.Time) wire.Message {
+	timeout := c.rpc.Timeout
+	if !end.IsZero() {
+		timeout = max(time.Millisecond, min(timeout, time.Until(end)))
+	}
+	return wire.Message{
+		ID: c.ID, RequestID: c.ID, Sender: wire.SenderEntrypoint, ReplyTo: c.x.replyTo, Timeout: timeout,
+		Label: c.caller.Label, Traceparent: c.caller.Traceparent, Tracestate: c.caller.Tracestate, Body: body,
+	}
+}
+
+// deadline is when the wait is over. The workflow's timeout begins when the request is stored; until then it bounds how
+// long that is tried.
+func (c *Call) deadline(end time.Time) time.Time {
+	from := c.begun
+	if accepted := c.accepted.Load(); accepted != 0 {
+		from = time.Unix(0, accepted)
+	}
+	return earlier(end, from.Add(c.rpc.Timeout))
+}
+
+// callerEnd is when the caller has to be answered, zero when it does not say. It comes a little before the caller's own
+// deadline, so that the reason can still reach it.
+func callerEnd(ctx context.Context, now time.Time) time.Time {
+	deadline, set := ctx.Deadline()
+	if !set {
+		return time.Time{}
+	}
+	return deadline.Add(-min(50*time.Millisecond, deadline.Sub(now)/50))
+}
+
+// earlier returns the earlier time; a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// later returns when to try next and doubles the delay for the time after that.
+func later(delay *time.Duration, most time.Duration) time.Time {
+	at := time.Now().Add(*delay)
+	*delay = min(2**delay, most)
+	return at
+}
+
+// read turns a reply into the answer or the error that it is.
+func (c *Call) read(reply wire.Reply) (Answer, error) {
+	if reply.Kind == wire.Error {
+		return Answer{reply: reply}, c.nodeFailed(reply)
+	}
+	name, payload, err := envelope.Open(reply.Body)
+	if err != nil {
+		return Answer{reply: reply}, c.wrongAnswer(reply, err.Error())
+	}
+	if want := c.rpc.Output.FullName(); name != want {
+		return Answer{reply: reply}, c.wrongType(reply, name, want)
+	}
+	return Answer{Payload: payload, reply: reply}, nil
+}
+
+// Unreadable is the error of an answer of the right type whose payload cannot be read.
+func (c *Call) Unreadable(answer Answer, err error) error {
+	return c.wrongAnswer(answer.reply, err.Error())
+}
+
+// Timing says where the time of an answered call went, if the caller asked for it; else it is empty.
+func (c *Call) Timing(answer Answer) string {
+	if !c.caller.Timing || answer.reply.RequestID == "" {
+		return ""
+	}
+	return timing(answer.reply, c.begun, time.Now())
+}
+
+// End logs the call, once, with the error that the caller is answered with.
+func (c *Call) End(err error) {
+	code := status.Code(err)
+	entry := c.x.logger.Check(level(code), "call")
+	if entry == nil {
+		return
+	}
+	fields := make([]zap.Field, 0, 7)
+	fields = append(fields, zap.String("rpc", c.rpc.Name), log.Workflow(c.rpc.Workflow), zap.Stringer("code", code),
+		log.RequestID(c.ID), zap.Float64("duration_ms", float64(time.Since(c.begun).Microseconds())/1000))
+	if c.caller.Label != "" {
+		fields = append(fields, zap.String("label", c.caller.Label))
+	}
+	if err != nil && code != codes.InvalidArgument { // what is wrong with a payload may quote it
+		fields = append(fields, zap.String(log.KeyError, status.Convert(err).Message()))
+	}
+	entry.Write(fields...)
+}

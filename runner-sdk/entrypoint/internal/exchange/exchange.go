@@ -1,0 +1,192 @@
+// Package exchange is the heart of the entrypoint: it turns a request into an entry message and waits for the first
+// answer to it. It bounds how many requests are in flight and ends in order. It knows neither how a request arrives nor
+// how a message travels; errors it hands to a caller are gRPC statuses.
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/service"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+// DefaultMaxInFlight is how many requests are in flight at once when nothing else is said.
+const DefaultMaxInFlight = 1024
+
+// Broker stores entry messages.
+type Broker interface {
+	// Publish sends a message on a subject, under its own id for deduplication, and does not wait. What became of it is
+	// told to the exchange: Stored, Refused or Later, or nothing when it was lost. The error says that it was not sent.
+	Publish(subject string, message wire.Message) error
+	// MaxBody is the largest body in bytes that the broker takes, 0 while it is not known.
+	MaxBody() int
+}
+
+// Options of an exchange.
+type Options struct {
+	MaxInFlight int // requests; DefaultMaxInFlight when 0
+}
+
+// Exchange joins requests and answers. All methods are safe for concurrent use.
+type Exchange struct {
+	broker      Broker
+	replyTo     string // subject on which this instance gets replies
+	logger      *zap.Logger
+	maxInFlight int64
+
+	inFlight atomic.Int64
+	waiting  *waiting
+	phase    atomic.Int32
+	idle     chan struct{} // told when nothing is in flight while draining
+	over     chan struct{} // closed when those who still wait have to go
+}
+
+// phase of an exchange. Only serving lets requests in.
+const (
+	starting = int32(iota)
+	serving
+	draining
+)
+
+// New returns an exchange whose answers arrive on the subject replyTo. It refuses requests until Open.
+func New(broker Broker, replyTo string, logger *zap.Logger, options Options) *Exchange {
+	if options.MaxInFlight <= 0 {
+		options.MaxInFlight = DefaultMaxInFlight
+	}
+	return &Exchange{
+		broker: broker, replyTo: replyTo, logger: logger, maxInFlight: int64(options.MaxInFlight),
+		waiting: newWaiting(), idle: make(chan struct{}, 1), over: make(chan struct{}),
+	}
+}
+
+// Begin makes a call out of a request, before its payload is read. The call is there even when the error, a status for
+// the caller, says that there is no use in reading on. End it in any case.
+func (x *Exchange) Begin(rpc *service.RPC, caller Caller) (*Call, error) {
+	call := &Call{ID: NewID(), x: x, rpc: rpc, caller: caller, begun: time.Now()}
+	if err := x.closed(call); err != nil {
+		return call, err
+	}
+	if x.inFlight.Load() >= x.maxInFlight {
+		return call, call.tooMany()
+	}
+	return call, nil
+}
+
+// enter admits a call, whose payload has been read: a slow sender takes nobody's place.
+func (x *Exchange) enter(call *Call) error {
+	err := error(nil)
+	if x.inFlight.Add(1) > x.maxInFlight {
+		err = call.tooMany()
+	}
+	if closed := x.closed(call); closed != nil { // looked at after counting: Drain looks the other way round
+		err = closed
+	}
+	if err != nil {
+		x.left()
+	}
+	return err
+}
+
+func (x *Exchange) closed(call *Call) error {
+	switch x.phase.Load() {
+	case starting:
+		return call.notYet()
+	case draining:
+		return call.stopping()
+	}
+	return nil
+}
+
+// Open lets requests in: everything that handles them is there.
+func (x *Exchange) Open() { x.phase.CompareAndSwap(starting, serving) }
+
+// NewID returns a new request id: a ULID.
+func NewID() string {
+	return ulid.MustNew(ulid.Now(), rand.Reader).String()
+}
+
+// Drain refuses new requests and returns when nobody waits any more, or when ctx ends: those who still wait then are
+// sent away. Call it once.
+func (x *Exchange) Drain(ctx context.Context) {
+	x.phase.Store(draining)
+	for x.inFlight.Load() > 0 {
+		select {
+		case <-x.idle:
+		case <-ctx.Done():
+			x.logger.Warn("stopping while requests wait", zap.Int64("requests", x.inFlight.Load()))
+			close(x.over)
+			return
+		}
+	}
+}
+
+// Serving reports whether requests are let in.
+func (x *Exchange) Serving() bool { return x.phase.Load() == serving }
+
+func (x *Exchange) left() {
+	if x.inFlight.Add(-1) == 0 && x.phase.Load() == draining {
+		select {
+		case x.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Stored says that the entry message of a request is stored.
+func (x *Exchange) Stored(requestID string) {
+	if call := x.waiting.get(requestID); call != nil {
+		call.accepted.CompareAndSwap(0, time.Now().UnixNano())
+	}
+}
+
+// Refused says that the broker will not store the entry message of a request: the status for the caller is made from
+// code and text.
+func (x *Exchange) Refused(requestID string, refusal Refusal) {
+	if call := x.waiting.get(requestID); call != nil {
+		select {
+		case call.refused <- refusal:
+		default:
+		}
+	}
+}
+
+// Later says that the broker cannot store the entry message of a request at the moment.
+func (x *Exchange) Later(requestID string) {
+	if call := x.waiting.get(requestID); call != nil {
+		call.sendAgain(false)
+	}
+}
+
+// Connected says that the broker is there again: what it has not confirmed is sent to it once more.
+func (x *Exchange) Connected() {
+	x.waiting.each(func(call *Call) {
+		if call.accepted.Load() == 0 {
+			call.sendAgain(true)
+		}
+	})
+}
+
+// Replied takes a reply or a note. The first reply to a request answers it; any other, and one to a request that nobody
+// waits for, is passed over.
+func (x *Exchange) Replied(reply wire.Reply) {
+	if reply.IsNote() {
+		if call := x.waiting.get(reply.RequestID); call != nil {
+			call.keep(&reply)
+		}
+		return
+	}
+	call := x.waiting.take(reply.RequestID)
+	if call == nil {
+		x.logger.Debug("reply that nobody waits for", log.RequestID(reply.RequestID), log.Node(reply.Sender),
+			zap.String("kind", string(reply.Kind)))
+		return
+	}
+	call.answer <- reply
+}

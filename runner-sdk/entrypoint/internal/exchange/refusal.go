@@ -1,0 +1,163 @@
+package exchange
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+// Reasons in the google.rpc.ErrorInfo of what the entrypoint itself answers; its domain is wire.ErrorDomain.
+const (
+	ReasonTooManyRequests = "TOO_MANY_REQUESTS" // this instance has as many in flight as it may
+	ReasonTooLarge        = "REQUEST_TOO_LARGE"
+	ReasonInvalid         = "REQUEST_INVALID" // it does not fit the rpc's input type
+	ReasonUnknownRPC      = "UNKNOWN_RPC"
+	ReasonQueueFull       = "QUEUE_FULL" // the workflow has as many requests waiting as it may
+	ReasonNotStored       = "NOT_STORED" // the broker did not confirm the request in time, or refused it
+	ReasonWaitOver        = "WAIT_OVER"  // stored, but not answered in time
+	ReasonStarting        = "STARTING"
+	ReasonStopping        = "STOPPING"
+	ReasonWrongAnswer     = "WRONG_ANSWER" // what a node answered is not what the rpc promises
+	ReasonBroken          = "BROKEN"       // a defect of the entrypoint
+)
+
+// Refusal is why a broker will never store a message.
+type Refusal struct {
+	Full bool // there is no room at present
+	Text string
+}
+
+// Invalid is the error of a request that does not fit the rpc's input type.
+func (c *Call) Invalid(err error) error {
+	return c.fail(codes.InvalidArgument, ReasonInvalid, "%s: %s", c.rpc.Name, err)
+}
+
+// OverLimit is the error of a request with more bytes than the entrypoint reads.
+func (c *Call) OverLimit(limit int) error {
+	return c.fail(codes.ResourceExhausted, ReasonTooLarge, "the request is larger than %d bytes, which is the limit", limit)
+}
+
+// Broken is the error of a call that a defect of the entrypoint ended.
+func (c *Call) Broken() error {
+	return c.fail(codes.Internal, ReasonBroken, "internal error; the entrypoint's log tells more about request %s", c.ID)
+}
+
+func (c *Call) tooLarge(size, limit int) error {
+	return c.fail(codes.ResourceExhausted, ReasonTooLarge, "the request has %d bytes; the broker takes at most %d", size, limit)
+}
+
+func (c *Call) tooMany() error {
+	return c.fail(codes.ResourceExhausted, ReasonTooManyRequests,
+		"%d requests are in flight, which is as many as may be; try again later", c.x.maxInFlight)
+}
+
+func (c *Call) notYet() error {
+	return c.fail(codes.Unavailable, ReasonStarting, "this entrypoint is starting: it waits for the broker and the version's nodes")
+}
+
+func (c *Call) stopping() error {
+	return c.fail(codes.Unavailable, ReasonStopping, "this entrypoint is stopping and takes no new requests")
+}
+
+func (c *Call) sentAway() error {
+	return c.fail(codes.Unavailable, ReasonStopping, "this entrypoint stops and cannot wait for the answer; the request goes on")
+}
+
+func (c *Call) notStored(refusal Refusal) error {
+	if refusal.Full {
+		return c.fail(codes.ResourceExhausted, ReasonQueueFull,
+			"workflow %s has as many requests waiting as it may; try again later", c.rpc.Workflow)
+	}
+	return c.fail(codes.Internal, ReasonNotStored, "the broker refused the request: %s", refusal.Text)
+}
+
+// waitOver tells what was last heard of the request, of which the end of the wait is only the consequence.
+func (c *Call) waitOver(end time.Time) error {
+	waited := "within " + time.Since(c.begun).Round(time.Millisecond).String()
+	note := c.note.Load()
+	switch {
+	case note == nil && c.accepted.Load() == 0:
+		code := codes.Unavailable
+		if !end.IsZero() && !time.Now().Before(end) {
+			code = codes.DeadlineExceeded
+		}
+		return c.fail(code, ReasonNotStored, "the broker did not confirm the request %s", waited)
+	case note == nil:
+		return c.fail(codes.DeadlineExceeded, ReasonWaitOver, "no answer %s; the request goes on", waited)
+	case note.Kind == wire.NothingSent:
+		return c.fail(codes.DeadlineExceeded, ReasonWaitOver,
+			"no answer %s; the last node that is known to have handled the request is %s, which sent nothing", waited, note.Sender)
+	}
+	last, err := wire.ReadStatus(note.Body)
+	if err != nil {
+		last = &spb.Status{Message: note.Sender + ": unreadable error"}
+	}
+	over := status.Convert(c.fail(codes.DeadlineExceeded, ReasonWaitOver,
+		"no answer %s; the last attempt failed: %s", waited, last.GetMessage())).Proto()
+	over.Details = append(over.Details, last.GetDetails()...)
+	return status.ErrorProto(over)
+}
+
+// nodeFailed passes on the error that a node sent.
+func (c *Call) nodeFailed(reply wire.Reply) error {
+	failed, err := wire.ReadStatus(reply.Body)
+	if err != nil {
+		return c.wrongAnswer(reply, err.Error())
+	}
+	if failed.GetCode() <= int32(codes.OK) || failed.GetCode() > int32(codes.Unauthenticated) {
+		failed.Code = int32(codes.Internal)
+	}
+	return status.ErrorProto(failed)
+}
+
+func (c *Call) wrongType(reply wire.Reply, got, want protoreflect.FullName) error {
+	return c.wrongAnswer(reply, fmt.Sprintf("it is a %s, and the rpc answers with a %s", got, want))
+}
+
+func (c *Call) wrongAnswer(reply wire.Reply, why string) error {
+	return c.fail(codes.Internal, ReasonWrongAnswer, "the answer of node %s to %s is wrong: %s", reply.Sender, c.rpc.Name, why)
+}
+
+func (c *Call) fail(code codes.Code, reason, format string, args ...any) error {
+	return Failure(code, reason, fmt.Sprintf(format, args...), map[string]string{"request_id": c.ID, "workflow": c.rpc.Workflow})
+}
+
+// Failure is a status with an ErrorInfo.
+func Failure(code codes.Code, reason, message string, metadata map[string]string) error {
+	failed := &spb.Status{Code: int32(code), Message: message}
+	info, err := anypb.New(&errdetails.ErrorInfo{Reason: reason, Domain: wire.ErrorDomain, Metadata: metadata})
+	if err == nil { // it fails on text that is not UTF-8 only; the message says enough then
+		failed.Details = []*anypb.Any{info}
+	}
+	return status.ErrorProto(failed)
+}
+
+// Reason returns the reason of an error made by Failure or sent by a node, "" when it has none.
+func Reason(err error) string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+// level is how loud a call is logged: those that went well only for who asks, failures always.
+func level(code codes.Code) zapcore.Level {
+	switch code {
+	case codes.OK:
+		return zapcore.DebugLevel
+	case codes.Internal, codes.Unknown, codes.Unavailable, codes.DataLoss, codes.DeadlineExceeded, codes.ResourceExhausted:
+		return zapcore.WarnLevel
+	}
+	return zapcore.InfoLevel
+}
