@@ -1,0 +1,38 @@
+package generate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Command is `kre generate`.
+type Command struct {
+	Project  string   `arg:"" optional:"" default:"." type:"existingdir" help:"Folder of the project."`
+	Language Language `name:"lang" short:"l" default:"auto" enum:"auto,python,go,both" help:"What to generate: python, go or both; auto adds Go where the project has a go.mod."`
+	GoModule string   `placeholder:"PATH" help:"Module path of the Go types, for a project without go.mod."`
+}
+
+// Run generates the code and prints what has changed.
+func (c *Command) Run(ctx context.Context) error { return c.run(ctx, os.Stdout, os.Stderr) }
+
+func (c *Command) run(ctx context.Context, stdout, stderr io.Writer) error {
+	result, err := Project(ctx, c.Project, Options{Language: c.Language, GoModule: c.GoModule})
+	if err != nil {
+		return err
+	}
+	for _, warning := range result.Warnings {
+		fmt.Fprintf(stderr, "warning: %s\n", warning) //nolint:errcheck // nothing can be done about it
+	}
+	for _, name := range result.Written {
+		fmt.Fprintf(stdout, "wrote    %s\n", name) //nolint:errcheck // as above
+	}
+	for _, name := range result.Removed {
+		fmt.Fprintf(stdout, "removed  %s\n", name) //nolint:errcheck // as above
+	}
+	if unchanged := len(result.Files) - len(result.Written); unchanged > 0 || len(result.Files) == 0 {
+		fmt.Fprintf(stdout, "%d of %d files were up to date\n", unchanged, len(result.Files)) //nolint:errcheck // as above
+	}
+	return nil
+}
