@@ -1,0 +1,42 @@
+"""Write nodes of KRE versions in Python.
+
+A node is a module with handlers, decorated (`@kre.init`, `@kre.handler`) or named (`init`, `default_handler`,
+`custom_handlers`). `python -m kre` runs it, `kre.testing.call` tests it without a broker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kre.errors import FinalError, NotAvailableError, UsageError
+from kre.registry import handler, init
+
+if TYPE_CHECKING:
+    from kre import testing as testing
+    from kre.context import Context as Context
+    from kre.status import ErrorInfo as ErrorInfo
+    from kre.status import Status as Status
+
+__all__ = [
+    "Context",
+    "ErrorInfo",
+    "FinalError",
+    "NotAvailableError",
+    "Status",
+    "UsageError",
+    "handler",
+    "init",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:  # what not every process needs is imported when it is first asked for
+    import importlib  # noqa: PLC0415
+
+    if name == "testing":
+        return importlib.import_module("kre.testing")
+    if name == "Context":
+        return importlib.import_module("kre.context").Context
+    if name in ("Status", "ErrorInfo"):
+        return getattr(importlib.import_module("kre.status"), name)
+    raise AttributeError(f"module 'kre' has no attribute {name!r}")

@@ -1,0 +1,111 @@
+"""Log lines of a node: one JSON object, or one line of text, per record, on standard output."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from kre.errors import user_traceback
+
+LOGGER = logging.getLogger("kre.node")
+"""The logger behind ctx.logger."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Ids that a record carries when it belongs to a message."""
+
+    request_id: str = ""
+    message_id: str = ""
+    attempt: int = 0
+
+
+_NO_LABELS = Labels()
+LABELS: ContextVar[Labels] = ContextVar("kre_labels", default=_NO_LABELS)
+"""Labels of the message that the running code handles; gives other loggers' lines their ids, too."""
+
+_LEVELS = {"WARNING": "warn", "CRITICAL": "fatal"}
+
+
+def _level(record: logging.LogRecord) -> str:
+    return _LEVELS.get(record.levelname, record.levelname.lower())
+
+
+def _labels(record: logging.LogRecord) -> Labels:
+    labels = getattr(record, "kre", None)
+    return labels if isinstance(labels, Labels) else LABELS.get()
+
+
+def _trace(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    return user_traceback(error) if error is not None else ""
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object per record."""
+
+    def __init__(self, version: str, workflow: str, node: str) -> None:
+        super().__init__()
+        self._node = {"workflow": workflow, "node": node, "version": version}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="microseconds")
+        line: dict[str, object] = {
+            "time": time.replace("+00:00", "Z"),
+            "level": _level(record),
+            "message": record.getMessage(),
+            **self._node,
+        }
+        labels = _labels(record)
+        if labels.request_id:
+            line |= {
+                "request_id": labels.request_id,
+                "message_id": labels.message_id,
+                "attempt": labels.attempt,
+            }
+        if trace := _trace(record):
+            line["error"] = trace
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """One line for a person: node, level, the first characters of the request's id, message."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__()
+        self._node = node
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text; a traceback follows on lines of its own."""
+        request = _labels(record).request_id[:6]
+        words = [self._node + " ", _level(record).upper(), request, record.getMessage()]
+        line = " ".join(word for word in words if word)
+        trace = _trace(record)
+        return f"{line}\n{trace}" if trace else line
+
+
+class _Stdout(logging.Handler):
+    """Writes to whatever sys.stdout is at the time, a line at once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stdout.write(self.format(record) + "\n")
+            sys.stdout.flush()
+        except Exception:
+            self.handleError(record)
+
+
+def configure(form: str, version: str, workflow: str, node: str) -> None:
+    """Send every record of the process, from INFO on, to standard output; form is "json" or "text"."""
+    handler = _Stdout()
+    handler.setFormatter(TextFormatter(node) if form == "text" else JSONFormatter(version, workflow, node))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for noisy in ("nats", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
