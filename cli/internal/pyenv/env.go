@@ -1,0 +1,209 @@
+package pyenv
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/konstellation-io/kre/cli/internal/filelock"
+)
+
+//go:embed installer.py
+var installer []byte
+
+// ready is the file that shows that an environment is whole. Environments cannot be moved, so they are made in place.
+const ready = ".kre-ready"
+
+// wheelsFolder is where a package holds its wheels, in one folder per platform and Python.
+const wheelsFolder = ".kre/wheels"
+
+// env is a virtual environment that is wanted.
+type env struct {
+	opts   Options
+	python Interpreter
+	sdk    []wheel // carried
+	lock   lock    // of what else is wanted; without pins if nothing is
+
+	fetch *requirements // what the lock was made from; nil: the wheels are in the package
+}
+
+// ensure answers the environment's interpreter, having made the environment if it was not there.
+func (e *env) ensure(ctx context.Context) (string, error) {
+	dir := filepath.Join(e.opts.Cache, "venvs", e.key())
+	python := filepath.Join(dir, "bin", "python")
+	if whole(dir) {
+		return python, nil
+	}
+	unlock, err := filelock.Lock(ctx, dir+".lock")
+	if err != nil {
+		return "", fmt.Errorf("wait for the environment: %w", err)
+	}
+	defer unlock()
+	if whole(dir) { // somebody else has made it
+		return python, nil
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return "", fmt.Errorf("make the environment: %w", err)
+	}
+	if err := e.make(ctx, dir); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return python, writeFile(filepath.Join(dir, ready), nil)
+}
+
+func whole(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, ready))
+	return err == nil
+}
+
+// key names the environment by everything that it is made from.
+func (e *env) key() string {
+	sum := sha256.New()
+	python, err := json.Marshal(e.python)
+	if err != nil {
+		panic(err) // strings only
+	}
+	fmt.Fprintf(sum, "%s\n%s\n%x\n", python, digestOf(e.sdk), sha256.Sum256(installer))
+	for _, p := range e.lock.Pins {
+		fmt.Fprintln(sum, p.Text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:10])
+}
+
+func (e *env) make(ctx context.Context, dir string) error {
+	temp, err := os.MkdirTemp("", "kre-wheels-*")
+	if err != nil {
+		return fmt.Errorf("make the environment: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(temp) }() // the system's own folder for what is temporary
+	carried, err := e.writeCarried(temp)
+	if err != nil {
+		return fmt.Errorf("make the environment: %w", err)
+	}
+	wheels := carried
+	if e.fetch == nil && len(e.lock.Pins) > 0 {
+		e.opts.Say(fmt.Sprintf("install %d packages that %s carries", len(e.lock.Pins), filepath.Base(e.opts.Root)))
+		packed, err := e.packedWheels()
+		if err != nil {
+			return err
+		}
+		wheels = append(packed, wheels...)
+	}
+	if err := install(ctx, e.python.Path, dir, wheels, carried); err != nil {
+		return err
+	}
+	if e.fetch == nil || len(e.lock.Pins) == 0 {
+		return nil
+	}
+	e.opts.Say(fmt.Sprintf("install %d packages of %s", len(e.lock.Pins), e.fetch.path))
+	return uvInstall(ctx, e.opts, filepath.Join(dir, "bin", "python"), e.lock, e.fetch)
+}
+
+// packedWheels answers the wheels in the package that the lock is about, their hashes checked.
+func (e *env) packedWheels() ([]string, error) {
+	folder := path.Join(wheelsFolder, folderFor(e.python))
+	there, err := byHash(filepath.Join(e.opts.Root, filepath.FromSlash(folder)))
+	if err != nil {
+		return nil, err
+	}
+	names, missing := e.lock.pick(there)
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%s holds no wheel of %s %s with a hash that %s lists: pack it again",
+			folder, missing[0].Name, missing[0].Version, lockFile)
+	}
+	return names, nil
+}
+
+// writeCarried writes the carried wheels that the lock does not have in a version of its own.
+func (e *env) writeCarried(dir string) ([]string, error) {
+	locked := e.lock.names()
+	var names []string
+	for _, w := range e.sdk {
+		if w.project != sdkName && slices.Contains(locked, w.project) {
+			continue
+		}
+		name := filepath.Join(dir, w.name)
+		if err := os.WriteFile(name, w.data, 0o644); err != nil { //nolint:gosec // no secret
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// install makes the environment and puts the wheels into it.
+func install(ctx context.Context, python, dir string, wheels, compile []string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("make the environment: %w", err)
+	}
+	job, err := json.Marshal(map[string]any{"env": dir, "wheels": orEmpty(wheels), "compile": orEmpty(compile)})
+	if err != nil {
+		return fmt.Errorf("make the environment: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, python, "-I", "-c", string(installer))
+	cmd.Stdin = bytes.NewReader(job)
+	if _, err := output(cmd); err != nil {
+		return fmt.Errorf("make the environment with %s: %w", python, err)
+	}
+	return nil
+}
+
+func orEmpty(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
+
+// readPackage finds out what an unpacked package holds for the node.
+func (e *env) readPackage() error {
+	folders, err := os.ReadDir(filepath.Join(e.opts.Root, filepath.FromSlash(wheelsFolder)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for the package's wheels: %w", err)
+	}
+	dir, ok, err := nearest(e.opts.Root, e.opts.Src, requirementsFile, lockFile)
+	if err != nil || !ok || len(folders) == 0 {
+		return err
+	}
+	l, ours, err := readLock(filepath.Join(e.opts.Root, filepath.FromSlash(dir), lockFile))
+	if err != nil || !ours {
+		return err
+	}
+	if l.target() != e.python.target() {
+		return fmt.Errorf("%s is packed for %s, this is %s: name a Python that fits in KRE_PYTHON, or pack it again here",
+			e.opts.Src, l.target(), e.python.target())
+	}
+	e.lock = l
+	return nil
+}
+
+// readProject finds out what the requirements of a project's node resolve to.
+func (e *env) readProject(ctx context.Context) error {
+	wanted, err := findRequirements(e.opts.Root, e.opts.Src)
+	if err != nil || wanted == nil {
+		return err
+	}
+	e.fetch = wanted
+	e.lock, err = resolve(ctx, e.opts, e.sdk, wanted, false)
+	return err
+}
+
+// folderFor names the folder of the wheels for an interpreter.
+func folderFor(python Interpreter) string {
+	return strings.ReplaceAll(python.Platform, "/", "-") + "-" + python.Tag
+}
