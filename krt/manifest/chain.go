@@ -35,7 +35,7 @@ func (r *reader) workflowsV1(m *Manifest, o object, declared map[string]int) {
 		m.Workflows = append(m.Workflows, w)
 	}
 	for _, name := range nodes.inOrder {
-		if n := nodes.byName[name]; complete && !n.used {
+		if n := nodes.byName[name]; complete && !n.used && n.ID != "" {
 			r.warn(n.at, warnUnusedNode, name)
 		}
 	}

@@ -15,10 +15,7 @@ const MaxBytes = 1 << 20
 
 // document is the root of the one YAML document in data; nil when it reported a problem.
 func (r *reader) document(data []byte) *yaml.Node {
-	whole := value{path: r.file}
-	if whole.path == "" {
-		whole.path = "manifest"
-	}
+	var whole value
 	if len(data) > MaxBytes {
 		r.report(whole, ruleTooLarge, MaxBytes)
 		return nil

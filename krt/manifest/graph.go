@@ -22,7 +22,7 @@ func newGraph(w *Workflow) graph {
 	for i, n := range w.Nodes {
 		seen := map[int]bool{}
 		for _, s := range n.Subscriptions {
-			if from, ok := g.index[s.Node]; ok && !seen[from] {
+			if from, ok := g.index[s.Node]; ok && s.Node != Entrypoint && !seen[from] {
 				seen[from] = true
 				g.upstream[i] = append(g.upstream[i], from)
 			}

@@ -177,7 +177,7 @@ func (r *reader) quantities(o object, key string) quantities {
 	for _, name := range keys {
 		field := fields[name]
 		if !resourceForm.MatchString(name) {
-			r.report(field, ruleResource, shorten(name), r.hints.name(name, []string{"cpu", "memory", "ephemeral-storage"}))
+			r.report(field, ruleResource, shorten(name))
 			continue
 		}
 		text, ok := r.text(field)

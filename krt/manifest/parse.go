@@ -24,7 +24,6 @@ func Parse(name string, data []byte) (*Manifest, Problems) {
 	}
 	top, _ := r.at(root, "")
 	if root.Kind != yaml.MappingNode {
-		top.path = name
 		r.report(top, ruleMapping, top.what())
 		return nil, r.problems
 	}
@@ -145,7 +144,8 @@ func (r *reader) entrypoint(m *Manifest, o object) {
 		return
 	}
 	e, ok := r.object(v, []string{"proto", "image"})
-	if !ok {
+	if !ok || e.meant["proto"] {
+		m.Proto = "" // which one is meant is not known, so that nothing can be said of it
 		return
 	}
 	r.image(e)

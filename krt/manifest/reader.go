@@ -38,16 +38,29 @@ type object struct {
 	r      *reader
 	fields map[string]value
 	order  []string
+	meant  map[string]bool // keys that misspelt ones may have been meant to be
 }
 
 func newReader(file string) *reader {
 	return &reader{file: file, lines: map[string]int{}, hints: newHints()}
 }
 
+// report complains about the value at a place; the file itself is the place without a path.
 func (r *reader) report(at value, what rule, args ...any) {
+	if at.path == "" {
+		at.path = r.whole()
+	}
 	r.problems = append(r.problems, Problem{
 		File: r.file, Path: at.path, Line: at.line, Message: fmt.Sprintf(string(what), args...), rule: what,
 	})
+}
+
+// whole is how the manifest itself is called in a complaint.
+func (r *reader) whole() string {
+	if r.file == "" {
+		return "manifest"
+	}
+	return r.file
 }
 
 func (r *reader) warn(at value, what rule, args ...any) {
@@ -181,16 +194,19 @@ func (r *reader) object(v value, known []string, others ...string) (object, bool
 	if !ok {
 		return object{}, false
 	}
+	meant := map[string]bool{}
 	for _, key := range keys {
 		switch {
 		case slices.Contains(known, key):
 		case slices.Contains(others, key):
 			r.report(fields[key], ruleOtherFormat, key, r.format)
 		default:
-			r.report(fields[key], ruleUnknownKey, shorten(key), r.hints.name(key, known))
+			near := r.hints.near(key, known)
+			meant[near] = true
+			r.report(fields[key], ruleUnknownKey, shorten(key), didYouMean(near))
 		}
 	}
-	return object{value: v, r: r, fields: fields, order: keys}, true
+	return object{value: v, r: r, fields: fields, order: keys, meant: meant}, true
 }
 
 // get is the value of a key. An empty one counts as absent.
@@ -199,10 +215,10 @@ func (o object) get(key string) (value, bool) {
 	return v, ok && !v.null()
 }
 
-// need is get, with a complaint when the key is absent or empty.
+// need is get, with a complaint when the key is absent or empty, unless it follows from one about a misspelt key.
 func (o object) need(key, why string) (value, bool) {
 	v, ok := o.get(key)
-	if !ok {
+	if !ok && !o.meant[key] {
 		at := o.child(key)
 		if v.line > 0 {
 			at.line = v.line
@@ -266,11 +282,11 @@ func (r *reader) duration(v value) (time.Duration, bool) {
 	return d, true
 }
 
-// oneOf reads a text that has few possible values.
+// oneOf reads a text that has few possible values; empty when it is none of them.
 func (r *reader) oneOf(v value, allowed ...string) string {
 	text, ok := r.text(v)
 	if ok && !slices.Contains(allowed, text) {
-		r.report(v, ruleOneOf, shorten(text), r.hints.name(text, allowed), strings.Join(allowed, ", "))
+		r.report(v, ruleOneOf, shorten(text), strings.Join(allowed, " or "))
 		return ""
 	}
 	return text

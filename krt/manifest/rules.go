@@ -31,10 +31,10 @@ const (
 	ruleMissing      rule = "required, but missing: %s"
 	ruleReserved     rule = "reserved for later"
 	ruleNotYet       rule = "not there yet; %s"
-	ruleOneOf        rule = "unknown value %q%s; it is one of %s"
+	ruleOneOf        rule = "unknown value %q; write %s"
 	ruleDuration     rule = "bad duration %q; write a number above 0 and its unit, e.g. 500ms, 30s or 5m"
 	ruleQuantity     rule = "bad quantity %q; write a number and, if wanted, a unit, e.g. 500m, 2, 512Mi or 4G"
-	ruleResource     rule = "unknown resource %q%s; it is cpu, memory, ephemeral-storage, hugepages-<size> or a device's name, e.g. nvidia.com/gpu"
+	ruleResource     rule = "unknown resource %q; it is cpu, memory, ephemeral-storage, hugepages-<size> or a device's name, e.g. nvidia.com/gpu"
 	ruleRequestLimit rule = "requests %s, more than the limit %s (line %d)"
 )
 

@@ -17,7 +17,12 @@ func newHints() *hints { return &hints{left: maxComparisons} }
 
 // name is `; did you mean "x"?` for the candidate that is nearest to wrong, and empty when none is near.
 func (h *hints) name(wrong string, candidates []string) string {
-	return didYouMean(h.nearest(wrong, candidates, max(1, len(wrong)/3)))
+	return didYouMean(h.near(wrong, candidates))
+}
+
+// near is the candidate that name suggests; empty when none is near.
+func (h *hints) near(wrong string, candidates []string) string {
+	return h.nearest(wrong, candidates, max(1, len(wrong)/3))
 }
 
 // file is the same for paths: one that is nearly the same, or else the only one with the same last element.

@@ -196,7 +196,12 @@ func (r *reader) subscription(nodes *roster, n *Node, written word) (Subscriptio
 
 // unknownNode complains, unless the name may be that of a node whose own name was complained about.
 func (r *reader) unknownNode(nodes *roster, at value, what rule, name string, more ...string) {
-	if !nodes.nameless && !nodes.badIDs[ID(name)] {
-		r.report(at, what, shorten(name), r.hints.name(name, append(more, nodes.inOrder...)))
+	if nodes.nameless || nodes.badIDs[ID(name)] {
+		return
 	}
+	hint := ""
+	if r.hints.left > 0 {
+		hint = r.hints.name(name, append(more, nodes.inOrder...))
+	}
+	r.report(at, what, shorten(name), hint)
 }
