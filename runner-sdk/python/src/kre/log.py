@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from kre.errors import user_traceback
+from kre.errors import one_line, text_of, user_traceback
 
 LOGGER = logging.getLogger("kre.node")
 """The logger behind ctx.logger."""
@@ -24,9 +24,24 @@ class Labels:
     attempt: int = 0
 
 
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+"""Names of the levels from which on lines are written."""
 _NO_LABELS = Labels()
 LABELS: ContextVar[Labels] = ContextVar("kre_labels", default=_NO_LABELS)
 """Labels of the message that the running code handles; gives other loggers' lines their ids, too."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A handler's error, as a record carries it."""
+
+    where: str
+    """File and line of the user's code, "" if the error comes from elsewhere."""
+    error: str
+    """The error on one line."""
+    attempt: str
+    """Which attempt of how many it was."""
+
 
 _LEVELS = {"WARNING": "warn", "CRITICAL": "fatal"}
 
@@ -38,6 +53,11 @@ def _level(record: logging.LogRecord) -> str:
 def _labels(record: logging.LogRecord) -> Labels:
     labels = getattr(record, "kre", None)
     return labels if isinstance(labels, Labels) else LABELS.get()
+
+
+def _failure(record: logging.LogRecord) -> Failure | None:
+    failure = getattr(record, "kre_failure", None)
+    return failure if isinstance(failure, Failure) else None
 
 
 def _trace(record: logging.LogRecord) -> str:
@@ -68,8 +88,12 @@ class JSONFormatter(logging.Formatter):
                 "message_id": labels.message_id,
                 "attempt": labels.attempt,
             }
+        if failure := _failure(record):
+            line |= {"where": failure.where, "error": failure.error}
+        elif record.exc_info and record.exc_info[1]:
+            line["error"] = one_line(text_of(record.exc_info[1]))
         if trace := _trace(record):
-            line["error"] = trace
+            line["stack"] = trace
         return json.dumps(line, ensure_ascii=False)
 
 
@@ -83,7 +107,11 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text; a traceback follows on lines of its own."""
         request = _labels(record).request_id[:6]
-        words = [self._node + " ", _level(record).upper(), request, record.getMessage()]
+        words = [self._node + " ", _level(record).upper(), request]
+        if failure := _failure(record):
+            words += [failure.where, failure.error, f"attempt {failure.attempt}"]
+        else:
+            words.append(record.getMessage())
         line = " ".join(word for word in words if word)
         trace = _trace(record)
         return f"{line}\n{trace}" if trace else line
@@ -100,12 +128,12 @@ class _Stdout(logging.Handler):
             self.handleError(record)
 
 
-def configure(form: str, version: str, workflow: str, node: str) -> None:
-    """Send every record of the process, from INFO on, to standard output; form is "json" or "text"."""
+def configure(form: str, level: str, version: str, workflow: str, node: str) -> None:
+    """Send every record of the process from a level on to standard output; form is "json" or "text"."""
     handler = _Stdout()
     handler.setFormatter(TextFormatter(node) if form == "text" else JSONFormatter(version, workflow, node))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(LEVELS[level])
     for noisy in ("nats", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

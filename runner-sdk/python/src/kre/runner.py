@@ -88,12 +88,15 @@ class _Runner:
         self._form = environment.get("KRE_LOG_FORMAT") or "json"
         if self._form not in ("json", "text"):
             raise StartError(f'KRE_LOG_FORMAT is "json" or "text", not {self._form!r}')
+        self._level = environment.get("KRE_LOG_LEVEL") or "info"
+        if self._level not in log.LEVELS:
+            raise StartError(f"KRE_LOG_LEVEL is {', '.join(log.LEVELS)}, not {self._level!r}")
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         began = time.monotonic()
         node = self._node
-        log.configure(self._form, node.version, node.workflow, node.node)
+        log.configure(self._form, self._level, node.version, node.workflow, node.node)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         process = Process(node.version, node.workflow, node.node, self._root)

@@ -18,7 +18,7 @@ from kre.config import NodeConfig
 from kre.context import Attempt, Context, Process
 from kre.errors import FinalError, one_line, place_of, text_of
 from kre.handlers import Handlers
-from kre.log import LABELS, Labels
+from kre.log import LABELS, Failure, Labels
 from kre.message import Message
 from kre.outputs import Outputs, Sent
 from kre.pull import Pace, Puller, require
@@ -365,14 +365,15 @@ class Session:
     def _log_failure(self, message: Message, error: BaseException, last: bool) -> None:
         place = place_of(error.__traceback__, self._process.root)
         most = self._node.max_attempts if message.kind is Kind.OK else 1
-        final = ", final" if isinstance(error, FinalError) and message.attempts < most else ""
-        words = (place, one_line(text_of(error)), f"attempt {message.attempts}/{most}{final}")
+        attempt = f"{message.attempts}/{most}"
+        if isinstance(error, FinalError) and message.attempts < most:
+            attempt += ", final"
         with self._labelled(message):
             _log.log(
                 logging.ERROR if last else logging.WARNING,
-                "%s",
-                " ".join(word for word in words if word),
+                "handler failed" if last else "handler failed, it will be tried again",
                 exc_info=None if isinstance(error, FinalError) and not place else error,
+                extra={"kre_failure": Failure(place, one_line(text_of(error)), attempt)},
             )
 
     @staticmethod
