@@ -1,0 +1,155 @@
+package pull
+
+import (
+	"context"
+	"time"
+)
+
+// Next returns the message whose turn it is, and waits for one. It returns nil when ctx has ended or Stop was called.
+func (p *Puller) Next(ctx context.Context) *Delivery {
+	for {
+		if d, stopped := p.pop(); d != nil || stopped {
+			return d
+		}
+		select {
+		case <-p.changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (p *Puller) pop() (d *Delivery, stopped bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		p.signal() // for the next one who asks
+		return nil, true
+	}
+	if len(p.queue) == 0 {
+		return nil, false
+	}
+	d = p.queue[0]
+	p.queue[0] = nil
+	p.queue = p.queue[1:]
+	d.state = running
+	return d, false
+}
+
+// Returned says that the handler of d has ended, after that time; 0 says that none was needed. From now on d does not
+// count as work.
+func (p *Puller) Returned(d *Delivery, spent time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if spent > 0 {
+		p.pace.observe(spent)
+	}
+	p.discount(d)
+	d.state = returned
+	p.refill()
+}
+
+func (p *Puller) discount(d *Delivery) {
+	switch {
+	case d.counts():
+		p.counting[d.source]--
+	case d.state == postponed:
+		p.waiting--
+	}
+}
+
+// Postpone lets d have its turn again after a while; others go on meanwhile.
+func (p *Puller) Postpone(d *Delivery, wait time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		p.release(d, givenBack)
+		return
+	}
+	p.discount(d)
+	d.state = postponed
+	p.waiting++
+	time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.held[d.key()] != d {
+			return // given back in between
+		}
+		p.waiting--
+		p.enqueue(d)
+	})
+}
+
+// Acknowledge tells the broker that d is done with, and lets go of it.
+func (p *Puller) Acknowledge(d *Delivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release(d, acknowledged)
+}
+
+// GiveBack lets the broker deliver d again, to anybody, and lets go of it.
+func (p *Puller) GiveBack(d *Delivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release(d, givenBack)
+}
+
+func (p *Puller) release(d *Delivery, answer []byte) {
+	if p.held[d.key()] != d {
+		return
+	}
+	delete(p.held, d.key())
+	p.discount(d)
+	d.state = returned
+	_ = p.conn.Send(d.ack, answer) // lost, the message comes again, and what it led to is known by its id
+	p.refill()
+}
+
+// Stop asks for nothing more and gives back what has not had its turn, or waits for another one. What is in its handler
+// or waits for confirmations stays held.
+func (p *Puller) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+	for i := range p.sources {
+		if sub := p.sources[i].sub; sub != nil && sub.Drain() != nil {
+			p.open.Done() // it fails only when the connection has ended, and then nothing comes
+		}
+	}
+	for _, d := range p.held {
+		if d.state == queued || d.state == postponed {
+			p.release(d, givenBack)
+		}
+	}
+	p.queue = nil
+	p.signal()
+}
+
+// Drained returns when, after Stop, everything that was still on its way has been given back, or when ctx ends.
+func (p *Puller) Drained(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		p.open.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Held returns how many messages are held.
+func (p *Puller) Held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.held)
+}
+
+// GiveBackAll gives back whatever is still held.
+func (p *Puller) GiveBackAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.held {
+		p.release(d, givenBack)
+	}
+}

@@ -1,0 +1,106 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
+	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+const (
+	replyEach = 500 * time.Millisecond // wait of one try
+	deafFor   = 5 * time.Second        // "no responders" after which nobody will answer
+)
+
+var (
+	errCallerGone = errors.New("the caller's wait is over")
+	errDeaf       = errors.New("no entrypoint listens any more")
+)
+
+// envelope returns a reply as it is sent; spent is the time in the handler so far. Nil means that nobody waits.
+func (r *Runner) envelope(run *run, kind wire.Kind, body []byte, spent time.Duration) *nats.Msg {
+	if run.input.ReplyTo == "" {
+		return nil
+	}
+	header := wire.Reply{
+		RequestID: run.input.RequestID, Sender: r.node.Name, Kind: kind,
+		Timing: run.input.Timing.Append(r.node.Name, spent), SentAt: time.Now(),
+	}.Header()
+	return &nats.Msg{Subject: run.input.ReplyTo, Header: header, Data: body}
+}
+
+// answer sends a reply until it is confirmed, or until nobody waits for it any more. Its error is that of the process
+// having to end.
+func (r *Runner) answer(ctx context.Context, run *run, msg *nats.Msg) error {
+	if msg == nil {
+		return nil
+	}
+	err := r.repeat(ctx, msg, run.deadline())
+	if errors.Is(err, errCallerGone) || errors.Is(err, errDeaf) {
+		r.logRun(logline.Warn, run, "the reply ("+msg.Header.Get(wire.HeaderKind)+") is unanswered", err)
+		return nil
+	}
+	return err
+}
+
+func (r *Runner) repeat(ctx context.Context, msg *nats.Msg, deadline time.Time) error {
+	var deafSince time.Time
+	for {
+		began := time.Now()
+		_, err := r.conn.Ask(msg).Wait(ctx, replyEach)
+		now := time.Now()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, broker.ErrNoResponders) || !r.conn.Connected():
+			deafSince = time.Time{}
+		case deafSince.IsZero():
+			deafSince = began
+		case now.Sub(deafSince) >= deafFor:
+			return errDeaf
+		}
+		if !now.Before(deadline) {
+			return errCallerGone
+		}
+		if errors.Is(err, broker.ErrLost) {
+			continue
+		}
+		select {
+		case <-time.After(replyEach - now.Sub(began)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// early is an early message on its way to the caller.
+type early struct {
+	done chan struct{}
+	err  error // once done is closed: the process had to end before it was confirmed
+}
+
+// answerEarly begins to send an early message to the caller, while its handler goes on.
+func (r *Runner) answerEarly(ctx context.Context, run *run, o exchange.Output) {
+	msg := r.envelope(run, o.Kind, o.Body, time.Since(run.began))
+	e := &early{done: make(chan struct{})}
+	run.early = append(run.early, e)
+	r.pending.Go(func() {
+		e.err = r.answer(ctx, run, msg)
+		close(e.done)
+	})
+}
+
+// note tells the entrypoint of something that answers nobody. It may get lost.
+func (r *Runner) note(run *run, kind wire.Kind, body []byte) {
+	if msg := r.envelope(run, kind, body, run.spent); msg != nil {
+		_ = r.conn.Publish(msg)
+	}
+}

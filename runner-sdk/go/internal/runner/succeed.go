@@ -1,0 +1,65 @@
+package runner
+
+import (
+	"context"
+	"errors"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/internal/store"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+// succeed begins to store what an attempt sent, so that runs are stored in the order in which they were handled, and
+// returns what is left to do before the input can be acknowledged.
+func (r *Runner) succeed(ctx context.Context, run *run, result exchange.Result) func() error {
+	if result.Dropped {
+		return func() error { return nil }
+	}
+	outputs := result.Outputs
+	if result.Forward {
+		outputs = []exchange.Output{{Kind: wire.Error, Body: run.input.Body}}
+	}
+	var saving *store.Saving
+	if records := r.records(run, outputs); len(records) > 0 {
+		saving = r.store.Begin(run.id, records)
+	}
+	return func() error {
+		if saving != nil {
+			_, err := saving.Finish(ctx)
+			if tooLarge, ok := errors.AsType[*store.TooLargeError](err); ok {
+				return r.giveUp(ctx, run, exchange.Final(tooLarge))
+			}
+			if err != nil {
+				return err //nolint:wrapcheck // only the end of the process leads here
+			}
+		}
+		answered, err := r.answerCaller(ctx, run, outputs)
+		if err != nil {
+			return err
+		}
+		if saving == nil && !answered && !result.Early {
+			r.note(run, wire.NothingSent, nil)
+		}
+		return nil
+	}
+}
+
+// answerCaller sends the caller what the exitpoint has for it, and waits for the early messages on their way to it.
+func (r *Runner) answerCaller(ctx context.Context, run *run, outputs []exchange.Output) (answered bool, err error) {
+	for _, o := range outputs {
+		if !r.node.Exitpoint || !(o.Kind == wire.OK && o.Channel == "" || o.Kind == wire.Error) {
+			continue
+		}
+		if err := r.answer(ctx, run, r.envelope(run, o.Kind, o.Body, run.spent)); err != nil {
+			return answered, err
+		}
+		answered = true
+	}
+	for _, e := range run.early {
+		<-e.done
+		if e.err != nil {
+			return answered, e.err
+		}
+	}
+	return answered, nil
+}
