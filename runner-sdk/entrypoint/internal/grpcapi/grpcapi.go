@@ -123,7 +123,7 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) unknown(_ any, stream grpc.ServerStream) error {
 	path, _ := grpc.MethodFromServerStream(stream)
 	id := exchange.NewID()
-	if err := stream.SetHeader(header(id, "")); err != nil {
+	if err := setHeader(stream.Context(), exchange.HeaderRequestID, id); err != nil {
 		return err
 	}
 	return exchange.Failure(codes.Unimplemented, exchange.ReasonUnknownRPC, s.service.Unknown(path),

@@ -7,9 +7,7 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/exchange"
@@ -22,26 +20,29 @@ type methodHandler = func(srv any, ctx context.Context, decode func(any) error, 
 func (s *Server) handler(rpc *service.RPC) methodHandler {
 	return func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (reply any, err error) {
 		call, err := s.exchange.Begin(rpc, exchange.NewCaller(func(name string) string { return incoming(ctx, name) }))
-		var timing string
 		defer func() {
 			if cause := recover(); cause != nil { // one call must not end the others
 				s.logger.Error("panic", log.RequestID(call.ID), zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
 				reply, err = nil, call.Broken()
 			}
-			if headerErr := grpc.SetHeader(ctx, header(call.ID, timing)); headerErr != nil && err == nil {
-				err = headerErr
-			}
 			call.End(err)
 		}()
+		if err := setHeader(ctx, exchange.HeaderRequestID, call.ID); err != nil {
+			return nil, err
+		}
 		if err != nil {
 			return nil, err
 		}
 		in := request{envelope: rpc.Envelope}
-		if err := s.read(ctx, call, rpc, decode, &in); err != nil {
+		if err := read(ctx, call, rpc, decode, &in); err != nil {
 			return nil, err
 		}
 		out, err := call.Ask(ctx, in.body)
-		timing = call.Timing(out)
+		if timing := call.Timing(out); timing != "" {
+			if err := setHeader(ctx, exchange.HeaderTiming, timing); err != nil {
+				return nil, err
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -49,17 +50,18 @@ func (s *Server) handler(rpc *service.RPC) methodHandler {
 	}
 }
 
+func setHeader(ctx context.Context, name, value string) error {
+	return grpc.SetHeader(ctx, metadata.MD{name: {value}})
+}
+
 // read receives the payload and makes sure that it is the rpc's input.
-func (s *Server) read(ctx context.Context, call *exchange.Call, rpc *service.RPC, decode func(any) error, in *request) error {
+func read(ctx context.Context, call *exchange.Call, rpc *service.RPC, decode func(any) error, in *request) error {
 	switch kind := incoming(ctx, "content-type"); kind {
 	case "application/grpc", "application/grpc+proto":
 	default: // the forced codec would take it for protobuf
 		return call.Invalid(fmt.Errorf("content-type %q: want application/grpc; JSON is for the HTTP port", kind))
 	}
-	if err := decode(in); err != nil {
-		if status.Code(err) == codes.ResourceExhausted {
-			return call.OverLimit(s.options.MaxRequestBytes)
-		}
+	if err := decode(in); err != nil { // too large, say: gRPC has told the caller already
 		return err
 	}
 	if err := rpc.Requests.Check(in.payload); err != nil {
@@ -82,12 +84,4 @@ func incoming(ctx context.Context, name string) string {
 		joined += "," + value
 	}
 	return joined
-}
-
-// header is what every answer carries.
-func header(id, timing string) metadata.MD {
-	if timing == "" {
-		return metadata.MD{exchange.HeaderRequestID: {id}}
-	}
-	return metadata.MD{exchange.HeaderRequestID: {id}, exchange.HeaderTiming: {timing}}
 }
