@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
 )
 
 // Answer is what came back over HTTP.
@@ -20,6 +22,15 @@ type Answer struct {
 
 // Code is the code of an error, such as "invalid_argument"; "" where the body is none.
 func (a Answer) Code() string { return a.field("code") }
+
+// GRPCCode is the code of an error as gRPC knows it; Unknown where the body is none.
+func (a Answer) GRPCCode() codes.Code {
+	code := codes.Unknown
+	if code.UnmarshalJSON([]byte(strconv.Quote(strings.ToUpper(a.Code())))) != nil {
+		return codes.Unknown
+	}
+	return code
+}
 
 // Message is the text of an error.
 func (a Answer) Message() string { return a.field("message") }
@@ -33,14 +44,18 @@ func (a Answer) field(name string) string {
 	return text
 }
 
-// Post posts a body to a path of the version's HTTP port. It does not fail the test, so that it may be called from any
-// goroutine; the error is that of the connection.
-func (r *Run) Post(ctx context.Context, path, contentType, body string) (Answer, error) {
+// Post posts a body to a path of the version's HTTP port. Headers are given as "Name: value". It does not fail the
+// test, so that it may be called from any goroutine; the error is that of the connection.
+func (r *Run) Post(ctx context.Context, path, contentType, body string, headers ...string) (Answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.Info.HTTP+path, strings.NewReader(body))
 	if err != nil {
 		return Answer{}, err
 	}
 	request.Header.Set("Content-Type", contentType)
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header.Set(name, value)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return Answer{}, err

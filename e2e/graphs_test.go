@@ -1,0 +1,97 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func takesAMessageOnce(t *testing.T, v *version) {
+	graphs := map[string][]string{
+		"Diamond": {"split", "left", "right", "join", "join"},        // join gets one from each side
+		"Fan":     {"hub", "one", "two", "three", "aside", "beside"}, // the last two share a channel
+	}
+	for rpc, want := range graphs {
+		t.Run(rpc, func(t *testing.T) {
+			const requests = 50
+			client := v.GRPC(t)
+			errs := make([]error, requests)
+			var group sync.WaitGroup
+			for i := range requests {
+				group.Go(func() {
+					_, errs[i] = client.Call(t.Context(), "steps.Steps/"+rpc, fmt.Sprintf(`{"id":"%s-%d"}`, rpc, i))
+				})
+			}
+			group.Wait()
+			for i, err := range errs {
+				require.NoError(t, err, "request %d", i)
+			}
+			for i := range requests {
+				v.waitRuns(t, fmt.Sprintf("%s-%d", rpc, i), slices.Clone(want)...)
+			}
+		})
+	}
+}
+
+func answersEarlyAndGoesOn(t *testing.T, v *version) {
+	answer := v.MustJSON(t, "steps.Steps/Chain", `{"id":"reply","earlyReply":"first"}`)
+	require.JSONEq(t, `{"id":"reply","path":["first"],"note":"early reply"}`, answer)
+	v.waitRuns(t, "reply", "first", "second", "third")
+}
+
+func answersEarlyAndStops(t *testing.T, v *version) {
+	answer, err := v.JSON(patience(t), "steps.Steps/Chain", `{"id":"exit","earlyExit":"second"}`)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id":"exit","path":["first","second"],"note":"early exit"}`, answer.Body)
+	v.waitRuns(t, "exit", "first", "second")
+	// The exitpoint, and nobody else, sees early answers of the nodes it subscribes to.
+	require.Equal(t, []string{"third"}, v.others(t, "early", answer.RequestID))
+}
+
+func handsAnErrorOn(t *testing.T, v *version) {
+	_, err := v.GRPC(t).Call(patience(t), "steps.Steps/Diamond", `{"id":"behind","failFinal":"split"}`)
+	require.Equal(t, codes.Internal, status.Code(err))
+	require.Regexp(t, `^split: .*never behind$`, status.Convert(err).Message())
+	v.waitRuns(t, "behind", "split")
+	// The handlers are untyped: they get the error, and pass nothing on by themselves.
+	require.Equal(t, []string{"left", "right"}, v.others(t, "error", failureOf(t, err).GetMetadata()["request_id"]))
+}
+
+// failureOf returns what an error tells about the node that failed.
+func failureOf(t *testing.T, err error) *errdetails.ErrorInfo {
+	t.Helper()
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info
+		}
+	}
+	require.FailNow(t, "the error does not tell which node failed", "%v", err)
+	return nil
+}
+
+func endsTheWait(t *testing.T, v *version) {
+	client := v.GRPC(t)
+	_, err := client.Call(patience(t), "steps.Steps/Chain", `{"id":"in time"}`)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = client.Call(ctx, "steps.Steps/Chain", `{"id":"late","slow":"second","slowMs":3000}`)
+	require.Equal(t, codes.DeadlineExceeded, status.Code(err), err)
+	v.waitRuns(t, "late", "first", "second", "third")
+}
+
+func endsTheWaitOverHTTP(t *testing.T, v *version) {
+	answer, err := v.Post(patience(t), "/steps.Steps/Chain", "application/json", `{"id":"later","slow":"second","slowMs":3000}`,
+		"Connect-Protocol-Version: 1", "Connect-Timeout-Ms: 1000")
+	require.NoError(t, err)
+	require.Equal(t, codes.DeadlineExceeded, answer.GRPCCode(), answer.Body)
+	v.waitRuns(t, "later", "first", "second", "third")
+}
