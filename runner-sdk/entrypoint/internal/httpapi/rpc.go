@@ -59,7 +59,7 @@ func (s *Server) serve(handler http.Handler, rpc *service.RPC, w http.ResponseWr
 		return strings.Join(r.Header.Values(name), ",")
 	}))
 	w.Header().Set(exchange.HeaderRequestID, call.ID)
-	if err == nil && r.ContentLength > int64(s.options.MaxRequestBytes)+envelopeBytes {
+	if err == nil && r.ContentLength > int64(s.options.MaxRequestBytes) && !enveloped(r) {
 		err = call.OverLimit(s.options.MaxRequestBytes)
 	}
 	if err != nil {
@@ -73,8 +73,10 @@ func (s *Server) serve(handler http.Handler, rpc *service.RPC, w http.ResponseWr
 	handler.ServeHTTP(&translator{ResponseWriter: w, visit: v}, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 }
 
-// envelopeBytes is what gRPC-Web puts before a message.
-const envelopeBytes = 5
+// enveloped reports whether the body is more than the message.
+func enveloped(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}
 
 // answer is the middle of a request: its payload has been read.
 func (s *Server) answer(ctx context.Context, convert converter, in *message) (out *connect.Response[message], err error) {

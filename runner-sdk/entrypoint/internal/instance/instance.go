@@ -104,8 +104,9 @@ func (i *Instance) Ready() bool { return i.exchange.Serving() }
 // BrokerConnected reports whether the broker is there.
 func (i *Instance) BrokerConnected() bool { return i.broker.Connected() }
 
-// lastAnswers is how long the servers may take to write what is answered already.
-const lastAnswers = 5 * time.Second
+// lastAnswers is how long the servers may take to write what is answered already, and how long the broker may take to
+// get the last confirmations.
+const lastAnswers = 2 * time.Second
 
 // Stop refuses new calls, waits for those that are waiting, at most as long as the options say, and ends everything.
 func (i *Instance) Stop(ctx context.Context) error {
@@ -114,14 +115,16 @@ func (i *Instance) Stop(ctx context.Context) error {
 	draining, cancel := context.WithTimeout(ctx, i.options.Drain)
 	i.exchange.Drain(draining)
 	cancel()
-	ctx, cancel = context.WithTimeout(ctx, lastAnswers)
-	defer cancel()
+	writing, cancel := context.WithTimeout(ctx, lastAnswers)
 	var servers sync.WaitGroup
-	servers.Go(func() { i.ended("gRPC", i.grpc.Stop(ctx)) })
-	servers.Go(func() { i.ended("HTTP", i.http.Stop(ctx)) })
+	servers.Go(func() { i.ended("gRPC", i.grpc.Stop(writing)) })
+	servers.Go(func() { i.ended("HTTP", i.http.Stop(writing)) })
 	servers.Wait()
+	cancel()
 	i.serving.Wait()
-	return i.broker.Close(ctx)
+	closing, cancel := context.WithTimeout(ctx, lastAnswers)
+	defer cancel()
+	return i.broker.Close(closing)
 }
 
 func (i *Instance) ended(protocol string, err error) {
