@@ -110,22 +110,29 @@ func (s *Screen) Log(who, text string) {
 		return
 	}
 	s.endProgress()
-	r, ok := parse(text)
-	if !ok {
-		s.line(who, clean(text))
-		return
-	}
 	attempts := 0
 	if s.options.Attempts != nil {
 		attempts = s.options.Attempts(who)
 	}
-	for i, line := range r.render(attempts, s.paint) {
+	for i, line := range render(text, attempts, s.paint) {
 		if i == 0 {
 			s.line(who, line)
 		} else {
 			s.line("", line)
 		}
 	}
+}
+
+// Render is a line that a process printed as Log shows it, without name and colours.
+func Render(text string) []string {
+	return render(text, 0, func(_, text string) string { return text })
+}
+
+func render(text string, attempts int, paint func(color, text string) string) []string {
+	if r, ok := parse(text); ok {
+		return r.render(attempts, paint)
+	}
+	return []string{clean(text)}
 }
 
 // Progress writes text behind the last progress on the same line, beginning one for who if there is none. Any other

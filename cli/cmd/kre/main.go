@@ -1,0 +1,123 @@
+// Command kre writes, checks, packs, runs and calls versions of the Konstellation Runtime Engine on this machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/konstellation-io/kre/cli/internal/generate"
+	"github.com/konstellation-io/kre/cli/internal/inspect"
+	"github.com/konstellation-io/kre/cli/internal/pack"
+	"github.com/konstellation-io/kre/cli/internal/run"
+	"github.com/konstellation-io/kre/cli/internal/validate"
+	"github.com/konstellation-io/kre/kit/proc"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // what was asked for could not be done
+	exitUsage       = 2   // the command line is wrong
+	exitInterrupted = 130 // Ctrl-C came before it was done
+)
+
+// commands is the command line.
+type commands struct {
+	Validate validate.Command `cmd:"" help:"Check a manifest and what it names; all complaints at once."`
+	Run      run.Command      `cmd:"" help:"Run a version on this machine and reload what is saved."`
+	Generate generate.Command `cmd:"" help:"Write the Python and Go code of the protos."`
+	Pack     pack.Command     `cmd:"" help:"Pack a project into a .krt file."`
+	Inspect  inspect.Command  `cmd:"" help:"Show what is in a project or a .krt file: graph, files, digest."`
+
+	Version kong.VersionFlag `help:"Print the version and end."`
+}
+
+const description = `Versions of the Konstellation Runtime Engine on this machine.
+
+A version is a graph of small programs that answers requests: krt.yml names them, a .proto says what goes in and out.
+
+  kre run demo                         run it here; saved files are reloaded
+  kre validate demo                    what is wrong with it, all at once
+  kre pack demo                        one file that runs anywhere
+
+kre COMMAND --help tells more about each.`
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == run.GuardArgument {
+		proc.Guard(os.Stdin)
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// From the second signal on they do what they do to any program; run takes them itself.
+	context.AfterFunc(ctx, stop)
+	os.Exit(start(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var line commands
+	ended := -1
+	parser, err := kong.New(&line,
+		kong.Name("kre"), kong.Description(description), kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"version": version()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Exit(func(code int) { ended = code }),
+	)
+	if err != nil {
+		complain(stderr, err)
+		return exitUsage
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if ended >= 0 { // help or version was printed
+		return ended
+	}
+	if err != nil {
+		complain(stderr, err)
+		fmt.Fprintln(stderr, "Try kre --help.") //nolint:errcheck // nobody is left to be told
+		return exitUsage
+	}
+	if err := command.Run(); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return exitInterrupted
+		}
+		complain(stderr, err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// complain writes an error as all of kre's errors are written.
+func complain(stderr io.Writer, err error) {
+	text := err.Error()
+	if strings.Count(text, "\n") > 0 && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	fmt.Fprintf(stderr, "kre: %s\n", strings.TrimRight(text, "\n")) //nolint:errcheck // nobody is left to be told
+}
+
+// version is what the Go toolchain knows about this build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "kre (unknown build)"
+	}
+	text := "kre " + info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			text += " " + setting.Value[:min(12, len(setting.Value))]
+		}
+	}
+	return text
+}

@@ -1,0 +1,99 @@
+package run
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/konstellation-io/kre/kit/proc"
+	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
+)
+
+// api is the runtime-api of this run: its process, and how it is called.
+type api struct {
+	process *proc.Process
+	conn    *grpc.ClientConn
+	client  runtimev1.VersionServiceClient
+	token   string
+}
+
+const (
+	apiStartTimeout = 30 * time.Second
+	apiCallTimeout  = 30 * time.Second
+)
+
+// startAPI starts runtime-api and returns when it can be called.
+func (s *session) startAPI(ctx context.Context) (*api, error) {
+	port, err := pickPort(0)
+	if err != nil {
+		return nil, err
+	}
+	a := &api{token: rand.Text()}
+	env := s.platformEnv()
+	env["KRE_GRPC_ADDR"] = address(port)
+	env["KRE_SERVICE_TOKEN"] = a.token
+	spec := proc.Spec{
+		Name: "runtime-api", Path: filepath.Join(s.settings.libexec, "runtime-api"), Dir: s.dir,
+		ReadyFile: filepath.Join(s.dir, "runtime-api.ready"), StartTimeout: apiStartTimeout, Restart: true,
+	}
+	env["KRE_READY_FILE"] = spec.ReadyFile
+	for key, value := range env {
+		spec.Env = append(spec.Env, key+"="+value)
+	}
+	a.process = s.super.Start(spec)
+	if err := a.process.WaitReady(ctx); err != nil {
+		return a, err
+	}
+	a.conn, err = grpc.NewClient(address(port), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return a, fmt.Errorf("cannot call runtime-api: %w", err)
+	}
+	a.client = runtimev1.NewVersionServiceClient(a.conn)
+	return a, nil
+}
+
+func (a *api) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+a.token)
+	return context.WithTimeout(ctx, apiCallTimeout)
+}
+
+// prepare has the broker's side of the plan made, and completes the plan with the answer.
+func (a *api) prepare(ctx context.Context, p *plan, attempts int) error {
+	ctx, cancel := a.call(ctx)
+	defer cancel()
+	answer, err := a.client.PrepareVersion(ctx, &runtimev1.PrepareVersionRequest{
+		Manifest:  &runtimev1.Manifest{FileName: p.file, Content: p.content},
+		Overrides: &runtimev1.Overrides{DefaultMaxAttempts: defaultAttempts, MaxAttempts: int32(attempts)}, //nolint:gosec // bounded by the flag
+	}, grpc.WaitForReady(true))
+	if err != nil {
+		return fmt.Errorf("cannot prepare the version: %s", status.Convert(err).Message())
+	}
+	p.prepared = answer
+	return nil
+}
+
+// remove removes what prepare made for a version.
+func (a *api) remove(ctx context.Context, version string) error {
+	ctx, cancel := a.call(ctx)
+	defer cancel()
+	_, err := a.client.RemoveVersion(ctx, &runtimev1.RemoveVersionRequest{Version: version}, grpc.WaitForReady(true))
+	if err != nil {
+		return fmt.Errorf("cannot remove version %s: %s", version, status.Convert(err).Message())
+	}
+	return nil
+}
+
+func (a *api) stop(grace time.Duration) {
+	if a.conn != nil {
+		_ = a.conn.Close() // it only fails when it is closed already
+	}
+	a.process.Stop(grace)
+	<-a.process.Done()
+}

@@ -1,0 +1,136 @@
+// Package run is `kre run`: one version on this machine, for the person who writes its nodes. It embeds the broker,
+// supervises runtime-api, the entrypoint and the nodes, which are the programs of the cluster, and replaces what a saved
+// file changed.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/konstellation-io/kre/cli/internal/run/screen"
+)
+
+// GuardArgument is the only argument with which kre starts itself as the guard of its processes: see proc.Guard.
+const GuardArgument = "guard-processes"
+
+// Command is the command line.
+type Command struct {
+	Target string `arg:"" optional:"" default:"." placeholder:"PROJECT|FILE.krt" help:"Folder of the project, or a packed version."`
+
+	Env     []string `sep:"none" placeholder:"KEY=VALUE" help:"Value of a variable that the manifest declares."`
+	File    []string `sep:"none" placeholder:"KEY=PATH" help:"File for a file that the manifest declares."`
+	EnvFile string   `type:"path" placeholder:"PATH" help:"File with such values, one KEY=VALUE a line. Default: .env in the project, if there."`
+
+	GRPCPort int    `name:"grpc-port" default:"9000" help:"Port for gRPC; 0 or a taken one: any that is free."`
+	HTTPPort int    `name:"http-port" default:"8080" help:"Port for JSON over HTTP; 0 or a taken one: any that is free."`
+	NoWatch  bool   `help:"Do not watch for saved files."`
+	Attempts int    `help:"How often a failing message is tried. Default: as the manifest says, else once."`
+	Replicas int    `help:"Processes of each node. Default: as the manifest says."`
+	Data     string `type:"path" placeholder:"DIR" help:"Keep messages in this folder and go on with them next time. Default: a new folder for each run."`
+
+	LogFormat string `enum:"text,json" default:"text" help:"text for people, json to pass log lines on as they are."`
+	Verbose   bool   `short:"v" help:"Also show what entrypoint and runtime-api do."`
+}
+
+// Help is shown below the flags.
+func (c *Command) Help() string {
+	return `Examples:
+  kre run                            the project in this folder; saved files are reloaded
+  kre run demo --env CURRENCY=EUR    with a configuration value
+  kre run prices.krt                 a packed version, as a cluster would run it
+  kre run demo --log-format json | jq .message
+
+Then, in another terminal: kre call RPC '{"field": "value"}'
+Ctrl-C stops everything, a second one at once.`
+}
+
+// Run runs the version until ctx is cancelled or something ends it.
+func (c *Command) Run(ctx context.Context) error {
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	forced := make(chan os.Signal, 2)
+	signal.Notify(forced, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(forced)
+	again := make(chan struct{})
+	watched := make(chan struct{})
+	defer close(watched)
+	go func() {
+		for range 2 { // the first one cancels ctx
+			select {
+			case <-forced:
+			case <-watched:
+				return
+			}
+		}
+		close(again)
+	}()
+	settings.again = again
+	return runVersion(ctx, settings)
+}
+
+// settings are what a run is told, independent of the command line.
+type settings struct {
+	target   string
+	given    given
+	grpcPort int
+	httpPort int
+	watch    bool
+	attempts int
+	replicas int
+	data     string
+	verbose  bool
+	json     bool
+	color    bool
+
+	out     io.Writer
+	libexec string           // folder of entrypoint and runtime-api
+	guard   func() *exec.Cmd // nil: none
+	again   <-chan struct{}  // closed when everything is to end at once
+}
+
+func (c *Command) settings() (settings, error) {
+	switch {
+	case c.Attempts < 0:
+		return settings{}, fmt.Errorf("--attempts %d: want at least 1", c.Attempts)
+	case c.Replicas < 0:
+		return settings{}, fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
+	}
+	for _, port := range []int{c.GRPCPort, c.HTTPPort} {
+		if port < 0 || port > 65535 {
+			return settings{}, fmt.Errorf("port %d: want 0 to 65535", port)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return settings{}, err
+	}
+	libexec := os.Getenv("KRE_LIBEXEC")
+	if libexec == "" {
+		real, err := filepath.EvalSymlinks(self)
+		if err != nil {
+			return settings{}, err
+		}
+		libexec = filepath.Dir(real)
+	}
+	for _, name := range []string{"entrypoint", "runtime-api"} {
+		if _, err := os.Stat(filepath.Join(libexec, name)); errors.Is(err, os.ErrNotExist) {
+			return settings{}, fmt.Errorf("cannot find %s in %s: it is built with kre (make build); KRE_LIBEXEC names another folder", name, libexec)
+		}
+	}
+	return settings{
+		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile},
+		grpcPort: c.GRPCPort, httpPort: c.HTTPPort, watch: !c.NoWatch, attempts: c.Attempts, replicas: c.Replicas,
+		data: c.Data, verbose: c.Verbose, json: c.LogFormat == "json", color: screen.WantsColor(os.Stdout),
+		out: os.Stdout, libexec: libexec,
+		guard: func() *exec.Cmd { return exec.Command(self, GuardArgument) },
+	}, nil
+}

@@ -1,0 +1,65 @@
+package run
+
+import (
+	"sync"
+
+	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/kit/proc"
+)
+
+// observer shows what becomes of the processes and what they print.
+type observer struct {
+	screen *screen.Screen
+
+	mu     sync.Mutex
+	limits map[string]int // attempts of a message, by name of the process
+	hushed bool
+}
+
+func newObserver() *observer { return &observer{limits: make(map[string]int)} }
+
+func (o *observer) expect(name string, attempts int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.limits[name] = attempts
+}
+
+func (o *observer) attempts(name string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.limits[name]
+}
+
+// hush stops the telling of deaths: from now on they are wanted.
+func (o *observer) hush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hushed = true
+}
+
+// Changed tells deaths and recoveries. First starts are told by those who wait for them.
+func (o *observer) Changed(e proc.Event) {
+	o.mu.Lock()
+	hushed := o.hushed
+	o.mu.Unlock()
+	if hushed {
+		return
+	}
+	switch {
+	case e.State == proc.Exited:
+		o.screen.Warn(e.Name, "%s; starting it again in %s", e.Exit, seconds(e.Next))
+	case e.State == proc.Ready && e.Start > 1:
+		o.screen.Say(e.Name, "ready again %s", seconds(e.Took))
+	}
+}
+
+// Printed shows a line.
+func (o *observer) Printed(l proc.Line) {
+	if l.Lost > 0 {
+		o.screen.Warn(l.Name, "%d lines are left out: they came faster than they could be shown", l.Lost)
+	}
+	o.screen.Log(l.Name, l.Text)
+	if l.Cut > 0 {
+		o.screen.Warn(l.Name, "the line above went on for %d bytes", l.Cut)
+	}
+}

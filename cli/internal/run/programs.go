@@ -1,0 +1,142 @@
+package run
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/konstellation-io/kre/cli/internal/generate"
+	"github.com/konstellation-io/kre/cli/internal/gobuild"
+	"github.com/konstellation-io/kre/cli/internal/pyenv"
+	"github.com/konstellation-io/kre/cli/internal/run/screen"
+)
+
+// program is what runs a node.
+type program struct {
+	path  string
+	args  []string
+	bin   string // folder that comes first in PATH; "": none
+	stamp string // changes with what the program is made of
+}
+
+// programs makes what runs the nodes: environments for Python, executables for Go.
+type programs struct {
+	source source
+	screen *screen.Screen
+	builds singleflight.Group // nodes may share an executable
+
+	mu        sync.Mutex
+	byNode    map[string]program
+	generated map[string]struct{} // files that are made of protos
+}
+
+func newPrograms(source source, screen *screen.Screen) *programs {
+	return &programs{
+		source: source, screen: screen,
+		byNode: make(map[string]program), generated: make(map[string]struct{}),
+	}
+}
+
+// generate writes the code of the protos.
+func (p *programs) generate(ctx context.Context, plan plan) error {
+	options := generate.Options{Proto: plan.manifest.Proto}
+	if p.source.packed {
+		options.Language = generate.Python // Go programs are compiled
+	}
+	result, err := generate.Project(ctx, p.source.root, options)
+	if err != nil {
+		return fmt.Errorf("cannot generate the code of the protos: %w", err)
+	}
+	for _, warning := range result.Warnings {
+		p.screen.Warn("", "%s", warning)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.generated)
+	for _, file := range result.Files {
+		p.generated[file] = struct{}{}
+	}
+	return nil
+}
+
+// isGenerated tells whether a file is made of protos, so that it is not an author who writes it.
+func (p *programs) isGenerated(file string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.generated[file]
+	return ok
+}
+
+// of is what make made last for a node.
+func (p *programs) of(n node) (program, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one, ok := p.byNode[n.key]
+	return one, ok
+}
+
+// make makes what runs a node. When that fails, what was made before stays.
+func (p *programs) make(ctx context.Context, n node) error {
+	one, err := p.build(ctx, n)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.byNode[n.key] = one
+	return nil
+}
+
+func (p *programs) build(ctx context.Context, n node) (program, error) {
+	switch {
+	case n.Python():
+		python, err := pyenv.Ensure(ctx, pyenv.Options{
+			Root: p.source.root, Src: n.Src, Packed: p.source.packed,
+			Say: func(text string) { p.screen.Say(n.key, "%s", text) },
+		})
+		if err != nil {
+			return program{}, fmt.Errorf("cannot make the Python environment of %s: %w", n.key, err)
+		}
+		return program{path: python, args: []string{"-m", "kre"}, bin: filepath.Dir(python), stamp: python}, nil
+	case n.source != "":
+		file := filepath.Join(p.source.root, ".kre", "bin", path.Base(n.Src))
+		_, err, _ := p.builds.Do(n.Src, func() (any, error) {
+			return nil, gobuild.Build(ctx, gobuild.Options{Project: p.source.root, Src: n.Src, Output: file})
+		})
+		if err != nil {
+			return program{}, fmt.Errorf("cannot build %s: %w", n.key, err)
+		}
+		stamp, err := digest(file)
+		return program{path: file, stamp: stamp}, err
+	}
+	file := filepath.Join(p.source.root, filepath.FromSlash(n.Src))
+	stamp, err := digest(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // starting it says so better
+	}
+	return program{path: file, stamp: stamp}, err
+}
+
+// digest is that of a file's content.
+func digest(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}

@@ -1,0 +1,130 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/konstellation-io/kre/krt/protos"
+)
+
+// sayReady tells that the version takes calls, where, and one to try.
+func (s *session) sayReady(ctx context.Context, took time.Duration) {
+	who, text := s.current.manifest.Version, "ready"
+	if len(s.current.nodes) == 1 {
+		who, text = s.current.nodes[0].key, "ready "+seconds(took)
+	}
+	text += fmt.Sprintf("   grpc :%d  http :%d", s.grpc, s.http)
+	if s.watcher != nil {
+		text += "  watching"
+	}
+	s.screen.Say(who, "%s", text)
+	rpc, service, body := s.sampleCall(ctx)
+	if rpc != "" {
+		s.screen.Say("try", "kre call %s '%s'\ncurl --json '%s' localhost:%d/%s/%s", rpc, body, body, s.http, service, rpc)
+	}
+	s.screen.Say("", "Ctrl-C stops everything")
+}
+
+// withoutProto is the service of a version that has no proto.
+const withoutProto = "kre.Entrypoint"
+
+// sampleCall is a call of the first workflow that can be made as it stands.
+func (s *session) sampleCall(ctx context.Context) (rpc, service, body string) {
+	m := s.current.manifest
+	if len(m.Workflows) == 0 {
+		return "", "", ""
+	}
+	rpc = m.Workflows[0].RPC
+	if m.Proto == "" {
+		return rpc, withoutProto, "{}"
+	}
+	set, err := protos.Compile(ctx, os.DirFS(s.source.root), m.Proto)
+	if err != nil {
+		return "", "", "" // it was checked; a save in this moment can break it
+	}
+	method := set.Method(rpc)
+	if method == nil {
+		return "", "", ""
+	}
+	return rpc, string(method.Parent().FullName()), sample(method.Input(), 2)
+}
+
+// sample is a message as JSON with a value in each field, messages within it down to depth.
+func sample(message protoreflect.MessageDescriptor, depth int) string {
+	switch message.FullName() {
+	case "google.protobuf.Timestamp":
+		return `"2026-01-31T12:00:00Z"`
+	case "google.protobuf.Duration":
+		return `"1.5s"`
+	case "google.protobuf.FieldMask":
+		return `"field"`
+	case "google.protobuf.Value", "google.protobuf.StringValue":
+		return `"text"`
+	case "google.protobuf.BoolValue":
+		return "true"
+	case "google.protobuf.BytesValue":
+		return `"AAE="`
+	case "google.protobuf.ListValue":
+		return "[]"
+	case "google.protobuf.Struct", "google.protobuf.Any", "google.protobuf.Empty":
+		return "{}"
+	}
+	if message.ParentFile().Path() == "google/protobuf/wrappers.proto" {
+		return "1"
+	}
+	var fields []string
+	for i := range message.Fields().Len() {
+		field := message.Fields().Get(i)
+		if one := field.ContainingOneof(); one != nil && one.Fields().Get(0) != field {
+			continue // only one of them may be set
+		}
+		if field.Message() != nil && !field.IsMap() && depth == 0 {
+			continue
+		}
+		fields = append(fields, fmt.Sprintf("%q: %s", field.JSONName(), sampleField(field, depth)))
+	}
+	return "{" + strings.Join(fields, ", ") + "}"
+}
+
+func sampleField(field protoreflect.FieldDescriptor, depth int) string {
+	if field.IsMap() {
+		if depth == 0 {
+			return "{}"
+		}
+		key := "1"
+		switch field.MapKey().Kind() {
+		case protoreflect.StringKind:
+			key = "key"
+		case protoreflect.BoolKind:
+			key = "true"
+		}
+		return fmt.Sprintf("{%q: %s}", key, sampleValue(field.MapValue(), depth))
+	}
+	value := sampleValue(field, depth)
+	if field.IsList() {
+		return "[" + value + "]"
+	}
+	return value
+}
+
+func sampleValue(field protoreflect.FieldDescriptor, depth int) string {
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		return `"text"`
+	case protoreflect.BytesKind:
+		return `"AAE="`
+	case protoreflect.BoolKind:
+		return "true"
+	case protoreflect.EnumKind:
+		values := field.Enum().Values()
+		return fmt.Sprintf("%q", values.Get(values.Len()-1).Name()) // the first one usually says that nothing is meant
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+		return sample(field.Message(), depth-1)
+	}
+	return "1"
+}
