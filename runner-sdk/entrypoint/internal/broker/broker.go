@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -87,7 +88,7 @@ func (b *Broker) Open(sink Sink, replyTo string) error {
 	}
 	conn, err := nats.Connect(b.options.URL, set...)
 	if err != nil {
-		return fmt.Errorf("connecting to the broker: %w", err)
+		return fmt.Errorf("connecting to the broker: %w", withoutURL(err))
 	}
 	b.conn = conn
 	b.inbox = conn.NewInbox() + "."
@@ -98,8 +99,17 @@ func (b *Broker) Open(sink Sink, replyTo string) error {
 	return nil
 }
 
+// withoutURL leaves a URL, which may hold a password, out of the complaint about it.
+func withoutURL(err error) error {
+	var about *url.Error
+	if errors.As(err, &about) {
+		return fmt.Errorf("its URL: %w", about.Err)
+	}
+	return err
+}
+
 func (b *Broker) connected(conn *nats.Conn) {
-	b.logger.Info("connected to the broker", zap.String("url", conn.ConnectedUrlRedacted()))
+	b.logger.Info("connected to the broker", zap.String("address", conn.ConnectedAddr())) // the URL holds the token
 	b.sink.Connected()
 }
 
@@ -183,6 +193,9 @@ func (b *Broker) Await(ctx context.Context, consumers []plan.Source) error {
 func (b *Broker) missing(ctx context.Context, js jetstream.JetStream, consumers []plan.Source) error {
 	const patience = 2 * time.Second
 	if !b.conn.IsConnected() {
+		if err := b.conn.LastError(); err != nil {
+			return fmt.Errorf("the broker is away: %w", err)
+		}
 		return errors.New("the broker is away")
 	}
 	for _, c := range consumers {
