@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"errors"
 	"io/fs"
 	"strings"
 	"testing"
@@ -95,5 +94,5 @@ workflows:
 	require.Nil(t, m)
 	require.ErrorContains(t, problems.Err(), "larger than")
 	var complaints manifest.Problems
-	require.True(t, errors.As(problems.Err(), &complaints))
+	require.ErrorAs(t, problems.Err(), &complaints)
 }

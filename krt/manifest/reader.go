@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -143,7 +145,7 @@ func (r *reader) entries(v value) (keys []string, fields map[string]value, ok bo
 			r.report(at, ruleKey, at.what())
 			continue
 		}
-		path := join(v.path, shorten(key.Value))
+		path := join(v.path, pathElement(key.Value))
 		if earlier, twice := fields[key.Value]; twice {
 			r.report(value{path: path, line: key.Line}, ruleDuplicateKey, earlier.line)
 			continue
@@ -236,11 +238,29 @@ func (r *reader) text(v value) (string, bool) {
 	}
 	switch tag := v.node.ShortTag(); tag {
 	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
-		return v.node.Value, true
 	default:
 		r.report(v, ruleTag, strconv.Quote(shorten(tag)))
 		return "", false
 	}
+	if i := strings.IndexFunc(v.node.Value, forbidden); i >= 0 {
+		char, _ := utf8.DecodeRuneInString(v.node.Value[i:])
+		r.report(v, ruleControl, char)
+		return "", false
+	}
+	return v.node.Value, true
+}
+
+// forbidden are characters that no name, path or variable may hold and that would change what a terminal shows.
+func forbidden(char rune) bool {
+	return unicode.IsControl(char) && !strings.ContainsRune("\n\r\t", char)
+}
+
+// pathElement is a key as it appears in a path.
+func pathElement(key string) string {
+	if key == "" || strings.ContainsFunc(key, func(char rune) bool { return !unicode.IsPrint(char) }) {
+		return strconv.Quote(shorten(key))
+	}
+	return shorten(key)
 }
 
 func (r *reader) boolean(v value) bool {

@@ -23,6 +23,7 @@ const (
 	ruleBool         rule = "must be true or false, but is %s"
 	ruleInteger      rule = "must be a whole number, but is %s"
 	ruleAtLeast      rule = "must be at least %d, but is %s"
+	ruleControl      rule = "holds the control character %U"
 	ruleTag          rule = "unknown YAML tag %s; write the value without it"
 	ruleKey          rule = "a key must be text, but is %s"
 	ruleDuplicateKey rule = "already given in line %d"

@@ -132,7 +132,7 @@ func (p printer) summary(m *manifest.Manifest) {
 	if m.Proto == "" {
 		p.field("proto", "none: requests and answers are JSON")
 	} else {
-		p.field("proto", m.Proto)
+		p.field("proto", look.Clean(m.Proto))
 	}
 	if len(m.Config.Variables) > 0 {
 		p.field("variables", strings.Join(m.Config.Variables, ", "))

@@ -106,7 +106,7 @@ func (t *tree) below(from, indent string) []row {
 
 // facts are what there is to say of a node: how often it runs, its program, and what is not the rule.
 func (t *tree) facts(n manifest.Node) []string {
-	facts := []string{fmt.Sprintf("×%d", n.Replicas), n.Src}
+	facts := []string{fmt.Sprintf("×%d", n.Replicas), look.Clean(n.Src)}
 	if n.Name == t.Exitpoint {
 		facts = append(facts, "answers the caller")
 	}
