@@ -29,7 +29,7 @@ func (r *reader) node(o object, declared map[string]int) Node {
 	}
 	_, n.srcGiven = o.get("src")
 	if v, ok := o.get("replicas"); ok {
-		if replicas, ok := r.integer(v, 1); ok {
+		if replicas, ok := r.positive(v); ok {
 			n.Replicas = replicas
 		}
 	}
@@ -59,14 +59,14 @@ func (r *reader) notYet(o object) {
 		}
 	}
 	if v, ok := o.get("concurrency"); ok {
-		if n, ok := r.integer(v, 1); ok && n > 1 {
+		if n, ok := r.positive(v); ok && n > 1 {
 			r.report(v, ruleNotYet, "a replica handles one message at a time; write 1, or leave it out")
 		}
 	}
 	if v, ok := o.get("batch"); ok {
 		if b, ok := r.object(v, []string{"size", "wait"}); ok {
 			if v, ok := b.get("size"); ok {
-				r.integer(v, 1)
+				r.positive(v)
 			}
 			if v, ok := b.get("wait"); ok {
 				r.duration(v)

@@ -276,14 +276,15 @@ func (r *reader) boolean(v value) bool {
 	return false
 }
 
-func (r *reader) integer(v value, atLeast int) (int, bool) {
+// positive reads a whole number that is at least 1.
+func (r *reader) positive(v value) (int, bool) {
 	n, err := strconv.ParseInt(v.node.Value, 10, 64)
 	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" || err != nil || n > math.MaxInt32 {
 		r.report(v, ruleInteger, v.what())
 		return 0, false
 	}
-	if n < int64(atLeast) {
-		r.report(v, ruleAtLeast, atLeast, v.node.Value)
+	if n < 1 {
+		r.report(v, ruleAtLeastOne, v.node.Value)
 		return 0, false
 	}
 	return int(n), true

@@ -22,7 +22,7 @@ const (
 	ruleText         rule = "must be text, but is %s"
 	ruleBool         rule = "must be true or false, but is %s"
 	ruleInteger      rule = "must be a whole number, but is %s"
-	ruleAtLeast      rule = "must be at least %d, but is %s"
+	ruleAtLeastOne   rule = "must be at least 1, but is %s"
 	ruleControl      rule = "holds the control character %U"
 	ruleTag          rule = "unknown YAML tag %s; write the value without it"
 	ruleKey          rule = "a key must be text, but is %s"

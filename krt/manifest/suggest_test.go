@@ -17,7 +17,7 @@ func TestSuggestsWhatIsNear(t *testing.T) {
 		{"a letter too many", "etll", []string{"model", "etl"}, `; did you mean "etl"?`},
 		{"two letters swapped", "elt", []string{"model", "etl"}, `; did you mean "etl"?`},
 		{"other capitals", "MODEL", []string{"etl", "model"}, `; did you mean "model"?`},
-		{"the nearest one", "modle2", []string{"model", "model2"}, `; did you mean "model2"?`},
+		{"the nearest one", "modell2", []string{"model", "model2"}, `; did you mean "model2"?`},
 		{"nothing that is only a little alike", "store", []string{"etl", "model"}, ""},
 		{"nothing for what is very long", strings.Repeat("a", 101), []string{strings.Repeat("a", 100)}, ""},
 		{"nothing out of nothing", "etl", nil, ""},
@@ -32,6 +32,6 @@ func TestSuggestsWhatIsNear(t *testing.T) {
 func TestSuggestingEnds(t *testing.T) {
 	h := newHints()
 	candidates := slices.Repeat([]string{"model"}, maxComparisons)
-	require.NotEmpty(t, h.name("modle", candidates))
-	require.Empty(t, h.name("modle", candidates))
+	require.NotEmpty(t, h.name("modell", candidates))
+	require.Empty(t, h.name("modell", candidates))
 }

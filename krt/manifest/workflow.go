@@ -64,7 +64,7 @@ func (r *reader) workflow(o object, workflows *names) Workflow {
 		}
 	}
 	if v, ok := o.get("maxAttempts"); ok {
-		if attempts, ok := r.integer(v, 1); ok {
+		if attempts, ok := r.positive(v); ok {
 			w.MaxAttempts, w.AttemptsSet = attempts, true
 		}
 	}

@@ -26,7 +26,7 @@ workflows:
         subscriptions: ["entrypoint"]
       - name: model
         image: konstellation/kre-py:latest
-        src: src/modle/main.py
+        src: src/modell/main.py
         subscriptions: ["etll"]
       - name: exitpoint
         image: konstellation/kre-py:latest
@@ -68,14 +68,14 @@ func TestFiveMistakesAreFiveComplaintsWithLinesAndSuggestions(t *testing.T) {
 	require.Equal(t, `version (line 2): bad name "Classificator_v1"; write lower-case letters, digits and dashes, a letter first and no dash last; e.g. "classificator-v1"
 workflows[0].entrypoint (line 5): unknown rpc "Classificator" in public_input.proto; did you mean "Classifier"?
 workflows[0].nodes[0].replica (line 11): unknown key "replica"; did you mean "replicas"?
-workflows[0].nodes[1].src (line 15): "src/modle/main.py" is not in the package; did you mean "src/model/main.py"?
+workflows[0].nodes[1].src (line 15): "src/modell/main.py" is not in the package; did you mean "src/model/main.py"?
 workflows[0].nodes[1].subscriptions[0] (line 16): unknown node "etll"; did you mean "etl"?
 `, out)
 }
 
 func correct() string {
 	return strings.NewReplacer("Classificator_v1", "classificator-v1", "entrypoint: Classificator", "entrypoint: Classifier",
-		"replica:", "replicas:", "modle", "model", "etll", "etl").Replace(fiveMistakes)
+		"replica:", "replicas:", "modell", "model", "etll", "etl").Replace(fiveMistakes)
 }
 
 func TestAValidVersionIsOneLine(t *testing.T) {
