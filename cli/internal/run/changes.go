@@ -40,6 +40,7 @@ type effect struct {
 	golang       bool // Go programs are to be built; those that come out the same stay
 	values       bool // configuration values are to be gathered again
 	restart      []string
+	data         []string // those of the files that are neither code nor otherwise known
 }
 
 // decide tells what follows from saved files. A file in the folder of a node concerns that node, any other file every
@@ -72,6 +73,7 @@ func (l layout) decide(changed []string) effect {
 			e.golang = true
 		default:
 			restart(func(n nodeLayout) bool { return len(owner) == 0 || slices.Contains(owner, n.key) })
+			e.data = append(e.data, file)
 			// It may be compiled into a program (go:embed).
 			e.golang = e.golang || slices.ContainsFunc(l.nodes, func(n nodeLayout) bool { return n.source != "" })
 		}

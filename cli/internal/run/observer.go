@@ -24,10 +24,17 @@ func (o *observer) expect(name string, attempts int) {
 	o.limits[name] = attempts
 }
 
-func (o *observer) attempts(name string) int {
+// limit is how often a message is tried by a process, if it is one of a node.
+func (o *observer) limit(name string) (attempts int, node bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.limits[name]
+	attempts, node = o.limits[name]
+	return attempts, node
+}
+
+func (o *observer) attempts(name string) int {
+	attempts, _ := o.limit(name)
+	return attempts
 }
 
 // hush stops the telling of deaths: from now on they are wanted.
@@ -37,12 +44,15 @@ func (o *observer) hush() {
 	o.hushed = true
 }
 
+func (o *observer) isHushed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hushed
+}
+
 // Changed tells deaths and recoveries. First starts are told by those who wait for them.
 func (o *observer) Changed(e proc.Event) {
-	o.mu.Lock()
-	hushed := o.hushed
-	o.mu.Unlock()
-	if hushed {
+	if o.isHushed() {
 		return
 	}
 	switch {
@@ -55,6 +65,9 @@ func (o *observer) Changed(e proc.Event) {
 
 // Printed shows a line.
 func (o *observer) Printed(l proc.Line) {
+	if _, node := o.limit(l.Name); !node && o.isHushed() {
+		return // kre's own programs have nothing to say about an end that is wanted
+	}
 	if l.Lost > 0 {
 		o.screen.Warn(l.Name, "%d lines are left out: they came faster than they could be shown", l.Lost)
 	}

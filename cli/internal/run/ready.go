@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,11 +52,14 @@ func (s *session) sampleCall(ctx context.Context) (rpc, service, body string) {
 	if method == nil {
 		return "", "", ""
 	}
-	return rpc, string(method.Parent().FullName()), sample(method.Input(), 2)
+	return rpc, string(method.Parent().FullName()), sample(method.Input(), nil)
 }
 
-// sample is a message as JSON with a value in each field, messages within it down to depth.
-func sample(message protoreflect.MessageDescriptor, depth int) string {
+// sampleDepth is how many messages within messages a sample shows.
+const sampleDepth = 3
+
+// sample is a message as JSON with a value in each field. within are the messages it lies in, none of which is repeated.
+func sample(message protoreflect.MessageDescriptor, within []protoreflect.FullName) string {
 	switch message.FullName() {
 	case "google.protobuf.Timestamp":
 		return `"2026-01-31T12:00:00Z"`
@@ -77,25 +81,27 @@ func sample(message protoreflect.MessageDescriptor, depth int) string {
 	if message.ParentFile().Path() == "google/protobuf/wrappers.proto" {
 		return "1"
 	}
+	path := append(slices.Clone(within), message.FullName())
 	var fields []string
 	for i := range message.Fields().Len() {
 		field := message.Fields().Get(i)
 		if one := field.ContainingOneof(); one != nil && one.Fields().Get(0) != field {
 			continue // only one of them may be set
 		}
-		if field.Message() != nil && !field.IsMap() && depth == 0 {
+		value := field
+		if field.IsMap() {
+			value = field.MapValue()
+		}
+		if inner := value.Message(); inner != nil && (len(path) > sampleDepth || slices.Contains(path, inner.FullName())) {
 			continue
 		}
-		fields = append(fields, fmt.Sprintf("%q: %s", field.JSONName(), sampleField(field, depth)))
+		fields = append(fields, fmt.Sprintf("%q: %s", field.JSONName(), sampleField(field, path)))
 	}
 	return "{" + strings.Join(fields, ", ") + "}"
 }
 
-func sampleField(field protoreflect.FieldDescriptor, depth int) string {
+func sampleField(field protoreflect.FieldDescriptor, path []protoreflect.FullName) string {
 	if field.IsMap() {
-		if depth == 0 {
-			return "{}"
-		}
 		key := "1"
 		switch field.MapKey().Kind() {
 		case protoreflect.StringKind:
@@ -103,16 +109,16 @@ func sampleField(field protoreflect.FieldDescriptor, depth int) string {
 		case protoreflect.BoolKind:
 			key = "true"
 		}
-		return fmt.Sprintf("{%q: %s}", key, sampleValue(field.MapValue(), depth))
+		return fmt.Sprintf("{%q: %s}", key, sampleValue(field.MapValue(), path))
 	}
-	value := sampleValue(field, depth)
+	value := sampleValue(field, path)
 	if field.IsList() {
 		return "[" + value + "]"
 	}
 	return value
 }
 
-func sampleValue(field protoreflect.FieldDescriptor, depth int) string {
+func sampleValue(field protoreflect.FieldDescriptor, path []protoreflect.FullName) string {
 	switch field.Kind() {
 	case protoreflect.StringKind:
 		return `"text"`
@@ -124,7 +130,7 @@ func sampleValue(field protoreflect.FieldDescriptor, depth int) string {
 		values := field.Enum().Values()
 		return fmt.Sprintf("%q", values.Get(values.Len()-1).Name()) // the first one usually says that nothing is meant
 	case protoreflect.MessageKind, protoreflect.GroupKind:
-		return sample(field.Message(), depth-1)
+		return sample(field.Message(), path)
 	}
 	return "1"
 }

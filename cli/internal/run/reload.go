@@ -27,8 +27,12 @@ type todo struct {
 
 func (t todo) nothing() bool { return t == todo{} }
 
-// reloadUntil reloads what is saved, until ctx is cancelled. A save while a reload is under way ends it and begins
-// another one with both.
+// stuck is how long a reload is left alone when something else is saved meanwhile: long enough for any that works, so
+// that a stream of saves cannot keep one from ever being done.
+const stuck = 3 * time.Second
+
+// reloadUntil reloads what is saved, until ctx is cancelled. What is saved while a reload is under way waits for its end,
+// or ends it where it does not come to one.
 func (s *session) reloadUntil(ctx context.Context) {
 	var open todo
 	var since time.Time
@@ -41,11 +45,18 @@ func (s *session) reloadUntil(ctx context.Context) {
 			<-done
 			return
 		case changed := <-s.watcher.Changes():
-			cancel()
-			<-done
+			select {
+			case <-done:
+			case <-time.After(stuck - time.Since(since)):
+				cancel()
+				<-done
+			case <-ctx.Done():
+				continue
+			}
 			if !s.note(&open, changed) {
 				continue
 			}
+			cancel()
 			since = time.Now()
 			var reloadCtx context.Context
 			reloadCtx, cancel = context.WithCancel(ctx)
@@ -60,8 +71,15 @@ func (s *session) reloadUntil(ctx context.Context) {
 
 // note adds to what is open what saved files ask for; false when that is nothing and nothing was open before.
 func (s *session) note(open *todo, changed []string) bool {
-	changed = slices.DeleteFunc(changed, s.programs.isGenerated)
-	e := s.current.layout(s.valueFiles()).decide(changed)
+	changed = slices.DeleteFunc(changed, func(file string) bool {
+		return s.programs.isGenerated(file) || s.output.holds(s.source.root, file)
+	})
+	project := s.current.layout(s.valueFiles())
+	if busy := s.output.busy(project.decide(changed).data, time.Now()); len(busy) > 0 {
+		s.screen.Warn("", "%s changes all the time and is no longer watched", strings.Join(busy, ", "))
+	}
+	changed = slices.DeleteFunc(changed, s.output.unwatched)
+	e := project.decide(changed)
 	open.plan = open.plan || e.manifest
 	open.protos = open.protos || e.protos
 	open.values = open.values || e.values

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,11 +29,13 @@ type session struct {
 	source   source
 	watcher  *watch.Watcher // nil: nothing is watched
 	broker   *broker.Broker
+	lock     *os.File // of the folder for messages
 	api      *api
 	grpc     int
 	http     int
 	programs *programs
 	current  plan
+	output   *outputs
 
 	mu         sync.Mutex
 	entrypoint *part
@@ -52,7 +55,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 	defer func() { err = errors.Join(err, dir.remove()) }()
 
 	s := &session{
-		settings: settings, dir: dir.path, observer: newObserver(),
+		settings: settings, dir: dir.path, observer: newObserver(), output: newOutputs(),
 		nodes: make(map[string]*part), restarts: make(map[string]int),
 	}
 	s.screen = screen.New(screen.Options{Out: s.out, Color: s.color, JSON: s.json, Attempts: s.observer.attempts})
@@ -270,6 +273,10 @@ func (s *session) end() {
 		s.broker.Stop()
 		s.broker = nil
 	}
+	if s.lock != nil {
+		_ = s.lock.Close() // closing unlocks
+		s.lock = nil
+	}
 }
 
 // serve starts the broker and runtime-api, and has the version prepared.
@@ -281,7 +288,14 @@ func (s *session) serve(ctx context.Context) error {
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		return fmt.Errorf("cannot make the folder for messages: %w", err)
 	}
-	var err error
+	lock, err := lockIn(store)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("%s is used by another kre run", store)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep messages: %w", err)
+	}
+	s.lock = lock
 	warn := func(text string) { s.screen.Warn("nats", "%s", text) }
 	if s.broker, err = broker.Start(ctx, broker.Options{StoreDir: store, Warn: warn}); err != nil {
 		return err

@@ -77,7 +77,7 @@ func (r record) render(attempts int, paint func(color, text string) string) []st
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	words = append(words, clean(lines[0]))
-	if r.Attempt > 0 {
+	if r.Attempt > 1 || r.Attempt == 1 && color == red {
 		attempt := "attempt " + strconv.Itoa(r.Attempt)
 		if attempts > 0 {
 			attempt += "/" + strconv.Itoa(attempts)

@@ -163,10 +163,10 @@ func (w *Watcher) run() {
 				return
 			}
 			w.handle(event)
-			if len(w.pending) == 0 {
+			if len(w.pending) == 0 || due {
 				continue
 			}
-			due, settled = false, time.After(quiet)
+			settled = time.After(quiet)
 			if latest == nil {
 				latest = time.After(atMost)
 			}
