@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -104,7 +105,7 @@ func (c *Call) wait(ctx context.Context, body []byte) (wire.Reply, error) {
 				next = send()
 			}
 		case <-ctx.Done():
-			if context.Cause(ctx) == context.DeadlineExceeded {
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return wire.Reply{}, c.waitOver(end)
 			}
 			return wire.Reply{}, status.Error(codes.Canceled, "the caller went away")

@@ -27,8 +27,9 @@ func TestStoppingRefusesNewCallsAndWaitsForThoseThatWait(t *testing.T) {
 		}
 	})
 	<-arrived
-	stopped := make(chan struct{})
-	go func() { defer close(stopped); w.stop() }()
+	w.stopped = true
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.instance.Stop(context.Background()) }()
 
 	eventually(t, "new calls are refused", func() bool { return !w.instance.Ready() })
 	_, err := w.say(within(t), "after")
@@ -43,12 +44,12 @@ func TestStoppingRefusesNewCallsAndWaitsForThoseThatWait(t *testing.T) {
 
 	select {
 	case <-stopped:
-		t.Error("stopped while a caller waits")
+		require.Fail(t, "stopped while a caller waits")
 	default:
 	}
 	close(hold)
 	overGRPC.Wait()
-	<-stopped
+	require.NoError(t, <-stopped)
 }
 
 func TestStoppingSendsThoseAwayWhoWaitTooLong(t *testing.T) {

@@ -104,10 +104,7 @@ func TestHealthIsToldForTheServerAndForEachService(t *testing.T) {
 
 func TestAGenericClientFindsTheServiceByReflectionAndCallsIt(t *testing.T) {
 	w := newWorld(t)
-	w.newNode("weigh", func(e entry) {
-		e.reply(wire.OK, "scales", weightBody(t, e))
-		e.ack()
-	})
+	w.newNode("weigh", weigher(t))
 	stream, err := reflectionv1.NewServerReflectionClient(w.grpc).ServerReflectionInfo(within(t))
 	require.NoError(t, err)
 	ask := func(r *reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
@@ -196,27 +193,26 @@ func TestAPackageThatCannotBeServedIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// weightBody answers a request for Weigh with 0.2 grams a carat.
-func weightBody(t *testing.T, e entry) []byte {
-	stone, weight := describe(t, "types.Stone"), describe(t, "types.Weight")
-	var body anypb.Any
-	in, out := dynamicpb.NewMessage(stone), dynamicpb.NewMessage(weight)
-	if err := proto.Unmarshal(e.Body, &body); err != nil {
-		t.Errorf("entry body: %v", err)
-	}
-	if err := proto.Unmarshal(body.GetValue(), in); err != nil {
-		t.Errorf("entry body: %v", err)
-	}
-	out.Set(weight.Fields().ByName("grams"), protoreflect.ValueOfFloat64(in.Get(stone.Fields().ByName("carat")).Float()*0.2))
-	return anyBody(out)
-}
-
-func describe(t *testing.T, name protoreflect.FullName) protoreflect.MessageDescriptor {
+// weigher answers requests for Weigh with 0.2 grams a carat.
+func weigher(t *testing.T) func(e entry) {
 	set, err := protos.Compile(context.Background(), echoPackage, "public.proto")
 	require.NoError(t, err)
-	found, err := set.Files.FindDescriptorByName(name)
-	require.NoError(t, err)
-	return found.(protoreflect.MessageDescriptor)
+	weigh := set.Method("Weigh")
+	carat := weigh.Input().Fields().ByName("carat")
+	grams := weigh.Output().Fields().ByName("grams")
+	return func(e entry) {
+		var body anypb.Any
+		in, out := dynamicpb.NewMessage(weigh.Input()), dynamicpb.NewMessage(weigh.Output())
+		if err := proto.Unmarshal(e.Body, &body); err != nil {
+			t.Errorf("entry body: %v", err)
+		}
+		if err := proto.Unmarshal(body.GetValue(), in); err != nil {
+			t.Errorf("entry body: %v", err)
+		}
+		out.Set(grams, protoreflect.ValueOfFloat64(in.Get(carat).Float()*0.2))
+		e.reply(wire.OK, "scales", anyBody(out))
+		e.ack()
+	}
 }
 
 func descriptors(t *testing.T, encoded [][]byte) *protoregistry.Files {

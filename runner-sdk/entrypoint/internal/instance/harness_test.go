@@ -55,10 +55,11 @@ var echoPackage = fstest.MapFS{
 
 // world is a broker with the assets of a version, and an instance of its entrypoint.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	nats     *natsServer
 	options  instance.Options
 	instance *instance.Instance
+	logger   *zap.Logger
 	logs     *observer.ObservedLogs
 	grpc     *grpc.ClientConn
 	url      string
@@ -67,7 +68,7 @@ type world struct {
 
 // newWorld has two workflows, say and weigh, each with an entry stream and one consumer. Configure changes the options
 // before the instance starts.
-func newWorld(t *testing.T, configure ...func(*instance.Options)) *world {
+func newWorld(t testing.TB, configure ...func(*instance.Options)) *world {
 	w := &world{t: t, nats: startNATS(t, 0, t.TempDir())}
 	w.options = newWorldOptions(w)
 	for _, f := range configure {
@@ -124,10 +125,12 @@ func (w *world) createStream(js jetstream.JetStream, workflow plan.EntrypointTar
 
 // start starts an instance without waiting until it is ready.
 func (w *world) start() {
-	core, logs := observer.New(zapcore.DebugLevel)
-	w.logs = logs
+	if w.logger == nil {
+		core, logs := observer.New(zapcore.DebugLevel)
+		w.logger, w.logs = zap.New(core), logs
+	}
 	grpcListener, httpListener := listen(w.t), listen(w.t)
-	started, err := instance.Start(context.Background(), w.options, grpcListener, httpListener, zap.New(core))
+	started, err := instance.Start(context.Background(), w.options, grpcListener, httpListener, w.logger)
 	require.NoError(w.t, err)
 	w.instance = started
 	w.url = "http://" + httpListener.Addr().String()
@@ -149,7 +152,7 @@ func (w *world) stop() {
 	require.NoError(w.t, w.instance.Stop(ctx))
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	return l
@@ -168,7 +171,7 @@ type natsServer struct {
 	dir string
 }
 
-func startNATS(t *testing.T, port int, dir string) *natsServer {
+func startNATS(t testing.TB, port int, dir string) *natsServer {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
@@ -195,14 +198,14 @@ func (w *world) restart(meanwhile func()) {
 	w.nats = startNATS(w.t, port, w.nats.dir)
 }
 
-func (s *natsServer) connect(t *testing.T) *nats.Conn {
+func (s *natsServer) connect(t testing.TB) *nats.Conn {
 	conn, err := nats.Connect(s.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	return conn
 }
 
-func (s *natsServer) jetstream(t *testing.T) jetstream.JetStream {
+func (s *natsServer) jetstream(t testing.TB) jetstream.JetStream {
 	js, err := jetstream.New(s.connect(t))
 	require.NoError(t, err)
 	return js
@@ -321,7 +324,7 @@ func failureBody(node, text string, attempts int, requestID string) []byte {
 	return body
 }
 
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx

@@ -72,7 +72,7 @@ func (r response) problem(t *testing.T) problem {
 
 func TestJSONIsAnsweredWithTheProtosFieldNamesAndZeroes(t *testing.T) {
 	w := newWorld(t)
-	w.newNode("weigh", func(e entry) { e.reply(wire.OK, "scales", weightBody(t, e)); e.ack() })
+	w.newNode("weigh", weigher(t))
 	for name, contentType := range map[string]string{
 		"plain": "application/json", "with charset": "application/json; charset=utf-8", "with charset in capitals": "application/json;charset=UTF-8",
 	} {
