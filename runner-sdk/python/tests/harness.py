@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -27,6 +28,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from kre import wire
+from kre.store import _headers_of
 
 SRC = Path(__file__).parent.parent / "src"
 Found = TypeVar("Found")
@@ -75,9 +77,7 @@ class Server:
                 "`go install github.com/nats-io/nats-server/v2@v2.15.2` and put it on the PATH"
             )
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [binary, "-c", str(self._folder / "nats.conf")], stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen([binary, "-c", str(self._folder / "nats.conf")], stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -362,9 +362,12 @@ class Version:
         info = await self.api(f"STREAM.INFO.{stream}", {})
         found = []
         for sequence in range(info["state"]["first_seq"], info["state"]["last_seq"] + 1):
-            msg = await self.nc.jsm().get_msg(stream, sequence)
-            headers = msg.headers or {}
-            found.append(Reply(headers.get(wire.KIND, "ok"), msg.data or b"", {**headers, "subject": msg.subject or ""}))
+            answer = await self.api(f"STREAM.MSG.GET.{stream}", {"seq": sequence or 1})
+            headers = _headers_of(answer)
+            if headers is not None:
+                body = base64.b64decode(answer["message"].get("data", ""))
+                headers["subject"] = answer["message"]["subject"]
+                found.append(Reply(headers.get(wire.KIND, "ok"), body, headers))
         return found
 
     async def dead(self) -> list[Reply]:
@@ -404,9 +407,7 @@ class Version:
             wire.NATS_MSG_ID: request,
             **(headers or {}),
         }
-        answer = await self.nc.request(
-            subject or f"kre.{self.id}.w.entry", body, headers=all_headers, timeout=5
-        )
+        answer = await self.nc.request(subject or f"kre.{self.id}.w.entry", body, headers=all_headers, timeout=5)
         assert b"error" not in answer.data, answer.data
         return request
 

@@ -64,7 +64,7 @@ def init(function: Function) -> Function:
 def handler(function_or_sender: Function, /) -> Function: ...
 @overload
 def handler(function_or_sender: str, /) -> Callable[[Function], Function]: ...
-def handler(function_or_sender: Any, /) -> Any:
+def handler(function_or_sender: Any = None, /) -> Any:
     """Decorate a handler: `handler(ctx, request: Request) -> Response`.
 
     `@kre.handler` is the default; `@kre.handler("etl")` gets only what the node etl sent ("entrypoint" means the

@@ -94,7 +94,6 @@ class _Runner:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        began = time.monotonic()
         node = self._node
         log.configure(self._form, self._level, node.version, node.workflow, node.node)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,7 +107,7 @@ class _Runner:
             await self._or_stop(asyncio.wrap_future(userland.init(Context(process))))
             await self._or_stop(asyncio.ensure_future(broker.open()))
             await self._or_stop(asyncio.ensure_future(session.open(userland, found)))
-            await self._serve(session, began)
+            await self._serve(session)
         except _Stopped:
             return
         finally:
@@ -133,12 +132,12 @@ class _Runner:
             return future.result()
         raise UserFailed(error) from error
 
-    async def _serve(self, session: Session, began: float) -> None:
+    async def _serve(self, session: Session) -> None:
         serving = asyncio.ensure_future(session.serve())
         stop = asyncio.ensure_future(self._stop.wait())
         if self._ready_file is not None:
             self._ready_file.write_text(f"{self._node.node}\n", encoding="utf-8")
-        _log.info("ready in %.1f s", time.monotonic() - began)
+        _log.info("ready")
         try:
             await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -37,7 +37,7 @@ MOST_CONFIRMING = 256
 """Runs that may wait for confirmations; past it no handler is started."""
 MOST_RETRYING = 256
 """Messages that may wait for another attempt; past it none are pulled."""
-AHEAD_OF_USER = 4
+AHEAD_OF_USER = 16
 """Jobs handed to the user's thread, so that it need not wait for the broker's."""
 DRAIN = 25.0
 """Seconds that a stopping process gives to what has begun."""
