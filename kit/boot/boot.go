@@ -49,6 +49,12 @@ type environment struct {
 	exit           func(code int)
 }
 
+// misused tells a person, before there is a logger, what is wrong with flags or environment.
+func (e environment) misused(name string, err error) int {
+	_, _ = fmt.Fprintf(e.stderr, "%s: %v\nTry %s --help.\n", name, err, name) // there is nobody else to tell
+	return ExitUsage
+}
+
 // line is the whole command line: what every program has, and its own.
 type line[C any] struct {
 	Log       log.Flags `embed:""`
@@ -62,21 +68,18 @@ func start[C any](env environment, name, description string, run Run[C]) int {
 	parser, err := kong.New(&flags, kong.Name(name), kong.Description(description), kong.UsageOnError(),
 		kong.Writers(env.stdout, env.stderr), kong.Exit(func(code int) { ended = code }))
 	if err != nil {
-		fmt.Fprintf(env.stderr, "%s: %v\n", name, err)
-		return ExitUsage
+		return env.misused(name, err)
 	}
 	_, err = parser.Parse(env.args)
 	if ended >= 0 { // --help was printed
 		return ended
 	}
 	if err != nil {
-		fmt.Fprintf(env.stderr, "%s: %v\nTry %s --help.\n", name, err, name)
-		return ExitUsage
+		return env.misused(name, err)
 	}
 	logger, err := log.NewWriter(flags.Log, env.stdout)
 	if err != nil {
-		fmt.Fprintf(env.stderr, "%s: %v\n", name, err)
-		return ExitUsage
+		return env.misused(name, err)
 	}
 	logger = logger.Named(name)
 	logger.Info("starting", zap.Any("config", effective(parser.Model)))

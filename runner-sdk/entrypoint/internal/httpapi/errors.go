@@ -96,7 +96,7 @@ func (t *translator) unsupported() {
 	t.Header().Set("Content-Type", "application/json")
 	t.ResponseWriter.WriteHeader(http.StatusUnsupportedMediaType)
 	// A caller who is gone does not read it.
-	_, _ = t.ResponseWriter.Write([]byte(`{"code":"invalid_argument","message":"unsupported content-type; want application/json ` +
+	_, _ = t.Write([]byte(`{"code":"invalid_argument","message":"unsupported content-type; want application/json ` +
 		`(curl --json sets it), application/proto, or one of gRPC-Web"}`))
 }
 

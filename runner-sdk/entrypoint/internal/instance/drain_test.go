@@ -43,8 +43,8 @@ func TestStoppingRefusesNewCallsAndWaitsForThoseThatWait(t *testing.T) {
 	require.Equal(t, healthpb.HealthCheckResponse_NOT_SERVING, answer.GetStatus())
 
 	select {
-	case <-stopped:
-		require.Fail(t, "stopped while a caller waits")
+	case err := <-stopped:
+		require.Fail(t, "stopped while a caller waits", "%v", err)
 	default:
 	}
 	close(hold)

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -135,13 +134,15 @@ func TestAGenericClientFindsTheServiceByReflectionAndCallsIt(t *testing.T) {
 
 func TestTheOlderReflectionIsServedToo(t *testing.T) {
 	w := newWorld(t)
-	stream, err := reflectionv1alpha.NewServerReflectionClient(w.grpc).ServerReflectionInfo(within(t))
+	stream, err := w.grpc.NewStream(within(t), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
 	require.NoError(t, err)
-	require.NoError(t, stream.Send(&reflectionv1alpha.ServerReflectionRequest{
-		MessageRequest: &reflectionv1alpha.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "types.Stone"},
+	// On the wire, the older messages are the newer ones.
+	require.NoError(t, stream.SendMsg(&reflectionv1.ServerReflectionRequest{
+		MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: "types.Stone"},
 	}))
-	answer, err := stream.Recv()
-	require.NoError(t, err)
+	var answer reflectionv1.ServerReflectionResponse
+	require.NoError(t, stream.RecvMsg(&answer))
 	require.NotEmpty(t, answer.GetFileDescriptorResponse().GetFileDescriptorProto())
 }
 

@@ -79,7 +79,7 @@ func TestJSONIsAnsweredWithTheProtosFieldNamesAndZeroes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := w.send("POST", "/echo.Echo/Weigh", `{"carat": 2.5}`, "Content-Type: "+contentType)
 			require.Equal(t, http.StatusOK, got.code)
-			require.Equal(t, `{"grams":0.5,"unit_name":"","count":"0"}`, got.body)
+			require.Regexp(t, `^\{"grams":0\.5,"unit_name":"","count":"0"\}$`, got.body, "compact, in the proto's order")
 			require.True(t, wire.ValidRequestID(got.header.Get("X-Request-Id")))
 		})
 	}
