@@ -69,8 +69,9 @@ func (a *api) prepare(ctx context.Context, p *plan, attempts int) error {
 	ctx, cancel := a.call(ctx)
 	defer cancel()
 	answer, err := a.client.PrepareVersion(ctx, &runtimev1.PrepareVersionRequest{
-		Manifest:  &runtimev1.Manifest{FileName: p.file, Content: p.content},
-		Overrides: &runtimev1.Overrides{DefaultMaxAttempts: defaultAttempts, MaxAttempts: int32(attempts)}, //nolint:gosec // bounded by the flag
+		Manifest:     &runtimev1.Manifest{FileName: p.file, Content: p.content},
+		Overrides:    &runtimev1.Overrides{DefaultMaxAttempts: defaultAttempts, MaxAttempts: int32(attempts)}, //nolint:gosec // bounded by the flag
+		PackageFiles: p.packageFiles(),
 	}, grpc.WaitForReady(true))
 	if err != nil {
 		return fmt.Errorf("cannot prepare the version: %s", status.Convert(err).Message())

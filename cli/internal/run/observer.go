@@ -1,6 +1,8 @@
 package run
 
 import (
+	"encoding/json"
+	"strings"
 	"sync"
 
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
@@ -9,19 +11,25 @@ import (
 
 // observer shows what becomes of the processes and what they print.
 type observer struct {
-	screen *screen.Screen
+	screen  *screen.Screen
+	verbose bool
 
 	mu     sync.Mutex
-	limits map[string]int // attempts of a message, by name of the process
+	limits map[string]int  // attempts of a message, by name of the process
+	nodes  map[string]bool // names as written
 	hushed bool
 }
 
-func newObserver() *observer { return &observer{limits: make(map[string]int)} }
+func newObserver(verbose bool) *observer {
+	return &observer{verbose: verbose, limits: make(map[string]int), nodes: make(map[string]bool)}
+}
 
-func (o *observer) expect(name string, attempts int) {
+// expect announces a process of a node, and how often it tries a message.
+func (o *observer) expect(process, node string, attempts int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.limits[name] = attempts
+	o.limits[process] = attempts
+	o.nodes[node] = true
 }
 
 // limit is how often a message is tried by a process, if it is one of a node.
@@ -68,6 +76,9 @@ func (o *observer) Printed(l proc.Line) {
 	if _, node := o.limit(l.Name); !node && o.isHushed() {
 		return // kre's own programs have nothing to say about an end that is wanted
 	}
+	if l.Name == entrypointKey && !o.verbose && o.toldByNode(l.Text) {
+		return
+	}
 	if l.Lost > 0 {
 		o.screen.Warn(l.Name, "%d lines are left out: they came faster than they could be shown", l.Lost)
 	}
@@ -75,4 +86,19 @@ func (o *observer) Printed(l proc.Line) {
 	if l.Cut > 0 {
 		o.screen.Warn(l.Name, "the line above went on for %d bytes", l.Cut)
 	}
+}
+
+// toldByNode tells whether a line of the entrypoint is about a call that failed in a node, which has logged it better.
+func (o *observer) toldByNode(line string) bool {
+	var call struct {
+		Message string `json:"message"`
+		Error   string `json:"error"`
+	}
+	if json.Unmarshal([]byte(line), &call) != nil || call.Message != "call" {
+		return false
+	}
+	name, _, _ := strings.Cut(call.Error, ": ")
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.nodes[name]
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/konstellation-io/kre/kit/proc"
-	krtplan "github.com/konstellation-io/kre/krt/plan"
 )
 
 // part is a node or the entrypoint as it runs, with all its replicas.
@@ -102,27 +101,17 @@ func (s *session) newNode(n node) (*part, error) {
 	if !ok || prepared == nil {
 		return nil, fmt.Errorf("%s is not prepared", n.key)
 	}
-	var config krtplan.Node
-	if err := json.Unmarshal([]byte(prepared.GetConfig()), &config); err != nil {
-		return nil, fmt.Errorf("the configuration of %s: %w", n.key, err)
-	}
-	config.Src = n.Src // in the first format only the package's files tell it
 	env := s.nodeEnv(n, program)
 	p := &part{key: n.key}
 	base := proc.Spec{
 		Path: program.path, Args: program.args, Dir: s.source.root,
 		StartTimeout: n.startTimeout(), Restart: true,
 	}
-	return p, s.fill(p, base, config, env, n.processes(s.settings.replicas), program.stamp, strconv.Itoa(s.restarts[n.key]))
+	return p, s.fill(p, base, prepared.GetConfig(), env, n.processes(s.settings.replicas), program.stamp, strconv.Itoa(s.restarts[n.key]))
 }
 
 // newEntrypoint makes the part of the entrypoint.
 func (s *session) newEntrypoint() (*part, error) {
-	var config krtplan.Entrypoint
-	if err := json.Unmarshal([]byte(s.current.prepared.GetEntrypoint().GetConfig()), &config); err != nil {
-		return nil, fmt.Errorf("the configuration of the entrypoint: %w", err)
-	}
-	config.Proto = s.current.manifest.Proto // empty where the package has none
 	env := s.platformEnv()
 	env["KRE_PACKAGE"] = s.source.root
 	env["KRE_GRPC_ADDR"] = address(s.grpc)
@@ -132,19 +121,15 @@ func (s *session) newEntrypoint() (*part, error) {
 		Path: filepath.Join(s.settings.libexec, "entrypoint"), Dir: s.source.root,
 		StartTimeout: defaultStartTimeout, Restart: true,
 	}
-	return p, s.fill(p, base, config, env, []string{entrypointKey}, strconv.Itoa(s.restarts[entrypointKey]))
+	return p, s.fill(p, base, s.current.prepared.GetEntrypoint().GetConfig(), env, []string{entrypointKey}, strconv.Itoa(s.restarts[entrypointKey]))
 }
 
 const entrypointKey = "entrypoint"
 
 // fill gives each process of a part a folder with its configuration, and the part its print.
-func (s *session) fill(p *part, base proc.Spec, config any, env map[string]string, names []string, stamps ...string) error {
-	data, err := json.Marshal(config)
-	if err != nil {
-		return err
-	}
+func (s *session) fill(p *part, base proc.Spec, config string, env map[string]string, names []string, stamps ...string) error {
 	sum := sha256.New()
-	if err := json.NewEncoder(sum).Encode([]any{base.Path, base.Args, env, string(data), names, stamps}); err != nil {
+	if err := json.NewEncoder(sum).Encode([]any{base.Path, base.Args, env, config, names, stamps}); err != nil {
 		return err
 	}
 	p.print = hex.EncodeToString(sum.Sum(nil))
@@ -157,7 +142,7 @@ func (s *session) fill(p *part, base proc.Spec, config any, env map[string]strin
 		spec := base
 		spec.Name, spec.ReadyFile = name, filepath.Join(dir, "ready")
 		file := filepath.Join(dir, "config.json")
-		if err := os.WriteFile(file, data, 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			return err
 		}
 		for key, value := range env {

@@ -28,7 +28,7 @@ type plan struct {
 type node struct {
 	manifest.Node
 	workflow manifest.Workflow
-	key      string // its name for people; the workflow's is before it where there are several workflows
+	key      string // its name for people; the workflow's is before it where another workflow has one of that name
 	source   string // folder of the Go program that it is built from; "": none
 }
 
@@ -90,10 +90,16 @@ func (s source) plan(given given) (plan, error) {
 	if p.values, err = given.gather(m.Config); err != nil {
 		return plan{}, err
 	}
+	seen := make(map[string]int)
+	for _, w := range m.Workflows {
+		for _, n := range w.Nodes {
+			seen[n.Name]++
+		}
+	}
 	for _, w := range m.Workflows {
 		for _, n := range w.Nodes {
 			one := node{Node: n, workflow: w, key: n.Name}
-			if len(m.Workflows) > 1 {
+			if seen[n.Name] > 1 {
 				one.key = w.Name + "/" + n.Name
 			}
 			if !s.packed && !n.Python() {
@@ -114,6 +120,18 @@ func (p plan) layout(values []string) layout {
 		l.nodes = append(l.nodes, nodeLayout{key: n.key, src: n.Src, python: n.Python(), source: n.source})
 	}
 	return l
+}
+
+// packageFiles are the files that the manifest asks for, be they there already or still to be built.
+func (p plan) packageFiles() []string {
+	var files []string
+	for _, n := range p.nodes {
+		files = append(files, n.Src)
+	}
+	if p.manifest.Proto != "" {
+		files = append(files, p.manifest.Proto)
+	}
+	return files
 }
 
 // preparedNode is what runtime-api answered for a node.

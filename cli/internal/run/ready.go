@@ -6,29 +6,91 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/krt/protos"
+)
+
+// Who speaks for the version as a whole.
+const (
+	startColumn = "start"
+	readyColumn = "ready"
+	tryColumn   = "try"
 )
 
 // sayReady tells that the version takes calls, where, and one to try.
 func (s *session) sayReady(ctx context.Context, took time.Duration) {
-	who, text := s.current.manifest.Version, "ready"
-	if len(s.current.nodes) == 1 {
-		who, text = s.current.nodes[0].key, "ready "+seconds(took)
-	}
-	text += fmt.Sprintf("   grpc :%d  http :%d", s.grpc, s.http)
+	where := fmt.Sprintf("grpc :%d  http :%d", s.grpc, s.http)
 	if s.watcher != nil {
-		text += "  watching"
+		where += "  watching"
 	}
-	s.screen.Say(who, "%s", text)
+	if len(s.current.nodes) == 1 {
+		s.screen.Say(s.current.nodes[0].key, "ready %s   %s", seconds(took), where)
+	} else {
+		var started []string
+		for _, n := range s.current.nodes {
+			started = append(started, n.key+" ✓")
+		}
+		s.screen.Say(startColumn, "%s  %s", strings.Join(started, " "), seconds(took))
+		s.screen.Say(readyColumn, "%s", where)
+	}
 	rpc, service, body := s.sampleCall(ctx)
 	if rpc != "" {
-		s.screen.Say("try", "kre call %s '%s'\ncurl --json '%s' localhost:%d/%s/%s", rpc, body, body, s.http, service, rpc)
+		s.screen.Say(tryColumn, "kre call %s '%s'\ncurl --json '%s' localhost:%d/%s/%s", rpc, body, body, s.http, service, rpc)
 	}
 	s.screen.Say("", "Ctrl-C stops everything")
+}
+
+// waiting knows which nodes are not ready yet.
+type waiting struct {
+	mu   sync.Mutex
+	keys []string
+}
+
+func newWaiting(nodes []node) *waiting {
+	w := &waiting{}
+	for _, n := range nodes {
+		w.keys = append(w.keys, n.key)
+	}
+	return w
+}
+
+func (w *waiting) ready(key string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keys = slices.DeleteFunc(w.keys, func(one string) bool { return one == key })
+}
+
+// patience is how long a start goes on in silence.
+const patience = 5 * time.Second
+
+// tell shows now and then who is waited for, until the function it returns is called, which may be done twice.
+func (w *waiting) tell(screen *screen.Screen) (stop func()) {
+	over, told := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(told)
+		for pause := patience; ; pause *= 2 {
+			select {
+			case <-over:
+				return
+			case <-time.After(pause):
+			}
+			w.mu.Lock()
+			names := strings.Join(w.keys, ", ")
+			w.mu.Unlock()
+			if names != "" {
+				screen.Say(startColumn, "waiting for %s", names)
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(over)
+		<-told
+	})
 }
 
 // withoutProto is the service of a version that has no proto.

@@ -55,7 +55,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 	defer func() { err = errors.Join(err, dir.remove()) }()
 
 	s := &session{
-		settings: settings, dir: dir.path, observer: newObserver(), output: newOutputs(),
+		settings: settings, dir: dir.path, observer: newObserver(settings.verbose), output: newOutputs(),
 		nodes: make(map[string]*part), restarts: make(map[string]int),
 	}
 	s.screen = screen.New(screen.Options{Out: s.out, Color: s.color, JSON: s.json, Attempts: s.observer.attempts})
@@ -76,7 +76,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 		}
 	}()
 
-	if err := s.start(ctx, began); err != nil {
+	if err := s.start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -97,7 +97,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 }
 
 // start brings everything up, as much at the same time as can be.
-func (s *session) start(ctx context.Context, began time.Time) error {
+func (s *session) start(ctx context.Context) error {
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -123,7 +123,9 @@ func (s *session) start(ctx context.Context, began time.Time) error {
 		}
 		return s.startEntrypoint(groupCtx)
 	})
-	several := len(s.current.nodes) > 1
+	waiting := newWaiting(s.current.nodes)
+	stopTelling := waiting.tell(s.screen)
+	defer stopTelling()
 	for _, n := range s.current.nodes {
 		group.Go(func() error {
 			if n.source != "" && generated() != nil {
@@ -138,17 +140,12 @@ func (s *session) start(ctx context.Context, began time.Time) error {
 			if err := s.startNode(groupCtx, n); err != nil {
 				return err
 			}
-			if several {
-				s.screen.Progress(startColumn, n.key+" ✓")
-			}
+			waiting.ready(n.key)
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
-	}
-	if several {
-		s.screen.Progress(startColumn, " "+seconds(time.Since(began)))
 	}
 	return nil
 }
@@ -176,6 +173,9 @@ func (s *session) open(ctx context.Context) error {
 	case !s.source.packed:
 		s.given.envFile = filepath.Join(s.source.root, envFileName)
 	}
+	if err := forgetDead(s.source.state); err != nil {
+		return err
+	}
 	s.programs = newPrograms(s.source, s.screen)
 	if !s.settings.watch || s.source.packed {
 		return nil
@@ -186,21 +186,16 @@ func (s *session) open(ctx context.Context) error {
 
 // announce tells screen and observer who is going to speak.
 func (s *session) announce() {
-	names := []string{startColumn}
+	var names []string
 	for _, n := range s.current.nodes {
 		for _, name := range n.processes(s.settings.replicas) {
 			names = append(names, name)
-			s.observer.expect(name, n.attempts(s.settings.attempts))
+			s.observer.expect(name, n.Name, n.attempts(s.settings.attempts))
 		}
 	}
-	if len(s.current.nodes) == 1 {
-		names = names[1:]
-	}
 	s.screen.Names(names...)
+	s.screen.Names(startColumn, readyColumn, tryColumn)
 }
-
-// startColumn is who speaks while several nodes start.
-const startColumn = "start"
 
 // startFailed is the error of a first start. What the culprit printed last is shown again: other lines came after it.
 func (s *session) startFailed(err error) error {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // State tells other commands where a version runs. It lies in .kre/run.json of the project, or, for a package, of the
@@ -38,6 +39,22 @@ func (s State) write(dir string) error {
 		return fmt.Errorf("tell other commands where the version runs: %w", err)
 	}
 	return nil
+}
+
+// forgetDead removes the state that a killed run left in dir.
+func forgetDead(dir string) error {
+	data, err := os.ReadFile(statePath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var found State
+	if json.Unmarshal(data, &found) == nil && found.PID > 0 && !errors.Is(syscall.Kill(found.PID, 0), syscall.ESRCH) {
+		return nil // it runs beside us
+	}
+	return os.Remove(statePath(dir))
 }
 
 // remove takes the state out of dir, unless another run has put its own there.

@@ -30,7 +30,6 @@ type Screen struct {
 	mu      sync.Mutex
 	width   int
 	colors  map[string]string
-	open    bool // the last line is a progress that has no end yet
 }
 
 // New is a screen without names.
@@ -71,7 +70,6 @@ func (s *Screen) notice(level, who, text string) {
 		s.json(level, who, text)
 		return
 	}
-	s.endProgress()
 	text = strings.TrimRight(text, "\n")
 	for i, line := range strings.Split(text, "\n") {
 		switch {
@@ -109,7 +107,6 @@ func (s *Screen) Log(who, text string) {
 		s.write(text + "\n")
 		return
 	}
-	s.endProgress()
 	attempts := 0
 	if s.options.Attempts != nil {
 		attempts = s.options.Attempts(who)
@@ -133,30 +130,6 @@ func render(text string, attempts int, paint func(color, text string) string) []
 		return r.render(attempts, paint)
 	}
 	return []string{clean(text)}
-}
-
-// Progress writes text behind the last progress on the same line, beginning one for who if there is none. Any other
-// line ends it.
-func (s *Screen) Progress(who, text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.options.JSON {
-		s.json("info", who, text)
-		return
-	}
-	if s.open {
-		s.write(" " + text)
-		return
-	}
-	s.write(s.prefix(who) + text)
-	s.open = true
-}
-
-func (s *Screen) endProgress() {
-	if s.open {
-		s.write("\n")
-		s.open = false
-	}
 }
 
 func (s *Screen) line(who, text string) { s.write(strings.TrimRight(s.prefix(who)+text, " ") + "\n") }

@@ -58,18 +58,6 @@ func TestNamesAreAlignedUnlessOneIsVeryLong(t *testing.T) {
 	require.Equal(t, "etl     a\n"+strings.Repeat("x", 30)+"  b\noutput  ready\n", got)
 }
 
-func TestProgressGrowsOnOneLineUntilAnotherComes(t *testing.T) {
-	got := show(screen.Options{}, func(s *screen.Screen) {
-		s.Names("start")
-		s.Progress("start", "etl ✓")
-		s.Progress("start", "model ✓")
-		s.Log("etl", "hello")
-		s.Progress("start", "output ✓")
-		s.Say("", "done")
-	})
-	require.Equal(t, "start  etl ✓ model ✓\netl    hello\nstart  output ✓\n       done\n", got)
-}
-
 func TestColoursTellNamesAndLevelsApart(t *testing.T) {
 	got := show(screen.Options{Color: true}, func(s *screen.Screen) {
 		s.Names("a", "b")
