@@ -95,5 +95,10 @@ func readConfig(path string) (plan.Entrypoint, error) {
 	case len(c.Workflows) == 0:
 		return c, fmt.Errorf("the configuration %s has no workflows", path)
 	}
+	for _, workflow := range c.Workflows {
+		if workflow.Subject == "" || workflow.TimeoutMs <= 0 {
+			return c, fmt.Errorf("the configuration %s: workflow %q needs a subject and a timeoutMs above 0", path, workflow.Name)
+		}
+	}
 	return c, nil
 }

@@ -188,7 +188,9 @@ func TestAConfigurationThatCannotBeUsedEndsTheProcessWithTheReason(t *testing.T)
 		"without version":   {"{}", "has no version"},
 		"without replyTo":   {`{"version": "v1"}`, "has no replyTo"},
 		"without workflows": {`{"version": "v1", "replyTo": "r"}`, "has no workflows"},
-		"proto not there": {`{"version": "v1", "replyTo": "r", "proto": "p.proto", "workflows": [{"rpc": "Ask"}]}`,
+		"without a timeout": {`{"version": "v1", "replyTo": "r", "workflows": [{"name": "w", "rpc": "Ask", "subject": "s"}]}`,
+			`workflow \"w\" needs a subject and a timeoutMs above 0`},
+		"proto not there": {`{"version": "v1", "replyTo": "r", "proto": "p.proto", "workflows": [{"rpc": "Ask", "subject": "s", "timeoutMs": 1}]}`,
 			"p.proto: no such file in the package"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -48,9 +48,11 @@ func New(s *service.Service, x *exchange.Exchange, logger *zap.Logger, options O
 		pingsSent     = 30 * time.Second
 		handshake     = 10 * time.Second
 		connectionAge = 5 * time.Minute // so that connections spread over new replicas
+		streams       = 8192            // of one connection; what is more waits at the caller
 	)
 	server.grpc = grpc.NewServer(
 		grpc.ForceServerCodecV2(codec{}),
+		grpc.MaxConcurrentStreams(streams),
 		grpc.MaxRecvMsgSize(options.MaxRequestBytes),
 		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
 		grpc.UnknownServiceHandler(server.unknown),

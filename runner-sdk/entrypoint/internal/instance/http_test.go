@@ -2,6 +2,7 @@ package instance_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -281,6 +282,25 @@ func TestACallersDeadlineIsHonouredOverHTTP(t *testing.T) {
 	require.Equal(t, http.StatusGatewayTimeout, got.code)
 	require.Equal(t, "deadline_exceeded", got.problem(t).Code)
 	require.Contains(t, got.problem(t).Message, "no answer within")
+}
+
+func TestACallerOverHTTPWhoGoesAwayEndsTheWaitOnly(t *testing.T) {
+	w := newWorld(t)
+	arrived, gone := make(chan struct{}), make(chan struct{})
+	n := w.newNode("say", func(e entry) { close(arrived); <-gone; echo(e) })
+	ctx, cancel := context.WithCancel(within(t))
+	go func() { <-arrived; cancel() }()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url+"/echo.Echo/Say", strings.NewReader(`"hello"`))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err == nil {
+		require.NoError(t, answer.Body.Close())
+	}
+	require.ErrorIs(t, err, context.Canceled)
+	eventually(t, "the call is over", func() bool { return len(w.calls("Canceled")) == 1 })
+	close(gone)
+	eventually(t, "the late reply is confirmed", func() bool { return n.confirmations() == 1 })
 }
 
 func TestTheTimingIsToldOverHTTPWhenAsked(t *testing.T) {
