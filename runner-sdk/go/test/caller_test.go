@@ -1,0 +1,65 @@
+package test
+
+import (
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+// caller stands for the entrypoint instance that waits.
+type caller struct {
+	b *bed
+
+	mu      sync.Mutex
+	replies []wire.Reply // as they came, repeated ones included
+	deaf    int          // replies still to be left unconfirmed
+}
+
+// caller begins to listen for replies, the first of which it does not confirm.
+func (b *bed) caller(deaf int) *caller {
+	b.t.Helper()
+	c := &caller{b: b, deaf: deaf}
+	_, err := b.nc.Subscribe(replyTo, c.receive)
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.nc.Flush())
+	return c
+}
+
+func (c *caller) receive(msg *nats.Msg) {
+	reply, err := wire.ParseReply(msg.Header, msg.Data)
+	if err != nil {
+		c.b.t.Errorf("a reply that cannot be read: %v", err)
+		return
+	}
+	if reply.IsNote() != (msg.Reply == "") {
+		c.b.t.Errorf("a reply of kind %s to be confirmed on %q", reply.Kind, msg.Reply)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.replies = append(c.replies, reply)
+	if reply.IsNote() {
+		return
+	}
+	if c.deaf > 0 {
+		c.deaf--
+		return
+	}
+	_ = msg.Respond(nil)
+}
+
+// all returns the replies so far.
+func (c *caller) all() []wire.Reply {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]wire.Reply(nil), c.replies...)
+}
+
+// wait waits for n replies.
+func (c *caller) wait(n int) []wire.Reply {
+	c.b.t.Helper()
+	c.b.eventually(func() bool { return len(c.all()) >= n }, "%d replies came", n)
+	return c.all()
+}

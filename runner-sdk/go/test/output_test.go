@@ -1,0 +1,184 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	kre "github.com/konstellation-io/kre/runner-sdk/go"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+func TestOutputIsStoredUnderTheRunsID(t *testing.T) {
+	b := newBed(t)
+	b.run(b.node(), echo)
+	in := b.ask("hello")
+	out := b.outputs(1)[0]
+	b.settled()
+
+	run := wire.RunID(in.ID, "flow", "n-1", 0)
+	require.Equal(t, outSubject, out.subject)
+	require.Equal(t, run, out.header.Get("Nats-Msg-Id"))
+	require.Equal(t, "hello", out.text(t))
+	require.False(t, out.AcceptedAt.IsZero(), "the time at which the entry message was stored")
+	steps, err := out.Timing.Steps()
+	require.NoError(t, err)
+	require.Len(t, steps, 1)
+	require.Equal(t, "N_1", steps[0].Node)
+
+	want := in
+	want.ID, want.Sender = wire.OutputID(run, 0), "N_1"
+	want.AcceptedAt, want.Timing = out.AcceptedAt, out.Timing
+	require.Equal(t, want, out.Message)
+}
+
+func TestAcceptedTimeOfAnEarlierNodeIsKept(t *testing.T) {
+	b := newBed(t)
+	b.run(b.node(), echo)
+	in := b.request(wrapperspb.String("hello"))
+	in.Sender, in.ID, in.Timing, in.AcceptedAt = "etl", "5f0c", "etl=7", time.Unix(0, 42)
+	b.send(in)
+	out := b.outputs(1)[0]
+	require.Equal(t, in.AcceptedAt, out.AcceptedAt)
+	require.Regexp(t, `^etl=7,N_1=\d+$`, string(out.Timing))
+}
+
+func TestMessageThatAPersonSentAgainIsANewRun(t *testing.T) {
+	b := newBed(t)
+	b.run(b.node(), echo)
+	in := b.request(wrapperspb.String("hello"))
+	in.Resend = 2
+	b.send(in)
+	out := b.outputs(1)[0]
+	require.Equal(t, wire.RunID(in.ID, "flow", "n-1", 2), out.header.Get("Nats-Msg-Id"))
+	require.Zero(t, out.Resend)
+}
+
+func TestSeveralOutputsAreOneBatchInOrder(t *testing.T) {
+	b := newBed(t)
+	b.run(b.node(), func(ctx *kre.HandlerContext, _ *anypb.Any) error {
+		return errors.Join(
+			ctx.SendOutput(wrapperspb.String("one")),
+			ctx.SendOutput(wrapperspb.String("two"), "side"),
+			ctx.SendOutput(wrapperspb.String("unheard"), "nobody"),
+			ctx.SendOutput(wrapperspb.String("three")),
+		)
+	})
+	in := b.ask("go")
+	run := wire.RunID(in.ID, "flow", "n-1", 0)
+	for i, out := range b.outputs(3) {
+		require.Equal(t, []string{"one", "two", "three"}[i], out.text(t))
+		require.Equal(t, []string{outSubject, sideSubject, outSubject}[i], out.subject)
+		require.Equal(t, wire.OutputID(run, i), out.ID)
+		require.Equal(t, []string{run, "", ""}[i], out.header.Get("Nats-Msg-Id"))
+	}
+	b.settled()
+	require.Zero(t, b.state(outStream).Msgs)
+}
+
+func TestMoreOutputsThanABatchHoldsFollowInBatches(t *testing.T) {
+	b := newBed(t)
+	const many = 1203
+	b.run(b.node(), func(ctx *kre.HandlerContext, _ *anypb.Any) error {
+		for i := range many {
+			if err := ctx.SendOutput(wrapperspb.String(fmt.Sprint(i))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	in := b.ask("go")
+	run := wire.RunID(in.ID, "flow", "n-1", 0)
+	outs := b.outputs(many)
+	for i, out := range outs {
+		require.Equal(t, fmt.Sprint(i), out.text(t))
+		require.Equal(t, wire.OutputID(run, i), out.ID)
+	}
+	require.Equal(t, run, outs[0].header.Get("Nats-Msg-Id"))
+	require.Equal(t, run+"-2", outs[500].header.Get("Nats-Msg-Id"))
+	require.Equal(t, run+"-3", outs[1000].header.Get("Nats-Msg-Id"))
+}
+
+func TestSecondRunAddsNothing(t *testing.T) {
+	for name, outputs := range map[string]int{"one output": 1, "several outputs": 3} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			caller := b.caller(0)
+			in := b.ask("go")
+			// What an earlier process stored before it died, without having acknowledged.
+			earlier := b.run(b.node(), func(ctx *kre.HandlerContext, _ *anypb.Any) error {
+				for range outputs {
+					if err := ctx.SendOutput(wrapperspb.String("first run")); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			b.outputs(outputs)
+			b.settled()
+			earlier.end()
+			last := b.state(outStream).LastSeq
+
+			b.resend(in)
+			b.run(b.node(), func(ctx *kre.HandlerContext, _ *anypb.Any) error {
+				return errors.Join(
+					ctx.SendOutput(wrapperspb.String("second run")),
+					ctx.SendOutput(wrapperspb.String("and something else")),
+				)
+			})
+			b.settled()
+			require.Equal(t, last, b.state(outStream).LastSeq)
+			require.Empty(t, caller.all())
+		})
+	}
+}
+
+func TestFullStreamPushesBackAndRecovers(t *testing.T) {
+	b := newBed(t, func(c *streamConfig) { c.MaxMsgs = 5 })
+	for i := range 20 {
+		b.ask(fmt.Sprint(i))
+	}
+	p := b.run(b.node(), echo)
+	b.eventually(func() bool { return b.state(outStream).Msgs == 5 }, "the stream is full")
+	b.eventually(func() bool { return b.state(entryStream).Msgs == 20-5 }, "the other inputs wait")
+	seen := make(map[string]bool)
+	for range 20 {
+		seen[b.outputs(1)[0].text(t)] = true
+	}
+	require.Len(t, seen, 20)
+	b.settled()
+	p.end()
+	require.NoError(t, p.err)
+}
+
+func TestFullStreamPushesBackABatch(t *testing.T) {
+	b := newBed(t, func(c *streamConfig) { c.MaxMsgs = 3 })
+	b.run(b.node(), func(ctx *kre.HandlerContext, body *anypb.Any) error {
+		return errors.Join(ctx.SendAny(body), ctx.SendAny(body))
+	})
+	b.ask("a")
+	b.ask("b")
+	b.eventually(func() bool { return b.state(outStream).Msgs == 2 }, "the first pair is stored")
+	b.eventually(func() bool { return b.state(entryStream).Msgs == 1 }, "the other input waits")
+	require.Len(t, b.outputs(4), 4)
+	b.settled()
+}
+
+func TestOutputLargerThanTheBrokerTakesIsAFinalError(t *testing.T) {
+	b := newBed(t)
+	caller := b.caller(0)
+	b.run(b.node(), func(ctx *kre.HandlerContext, _ *anypb.Any) error {
+		_ = ctx.SendOutput(wrapperspb.Bytes(make([]byte, 1<<20)))
+		return nil
+	})
+	b.ask("go")
+	letter := b.deadLetters(1)[0]
+	require.Equal(t, "an output of 1048632 bytes is larger than the 1044480 bytes that the broker takes", letter.header.Get(wire.HeaderError))
+	require.Equal(t, "1", letter.header.Get(wire.HeaderAttempts))
+	require.Equal(t, wire.AttemptFailed, caller.wait(1)[0].Kind)
+}
