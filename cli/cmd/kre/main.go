@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/konstellation-io/kre/cli/internal/generate"
+	"github.com/konstellation-io/kre/cli/internal/initproject"
 	"github.com/konstellation-io/kre/cli/internal/inspect"
 	"github.com/konstellation-io/kre/cli/internal/pack"
 	"github.com/konstellation-io/kre/cli/internal/run"
@@ -32,11 +33,12 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Validate validate.Command `cmd:"" help:"Check a manifest and what it names; all complaints at once."`
-	Run      run.Command      `cmd:"" help:"Run a version on this machine and reload what is saved."`
-	Generate generate.Command `cmd:"" help:"Write the Python and Go code of the protos."`
-	Pack     pack.Command     `cmd:"" help:"Pack a project into a .krt file."`
-	Inspect  inspect.Command  `cmd:"" help:"Show what is in a project or a .krt file: graph, files, digest."`
+	Init     initproject.Command `cmd:"" help:"Make a project that runs at once."`
+	Validate validate.Command    `cmd:"" help:"Check a manifest and what it names; all complaints at once."`
+	Run      run.Command         `cmd:"" help:"Run a version on this machine and reload what is saved."`
+	Generate generate.Command    `cmd:"" help:"Write the Python and Go code of the protos."`
+	Pack     pack.Command        `cmd:"" help:"Pack a project into a .krt file."`
+	Inspect  inspect.Command     `cmd:"" help:"Show what is in a project or a .krt file: graph, files, digest."`
 
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
@@ -45,6 +47,7 @@ const description = `Versions of the Konstellation Runtime Engine on this machin
 
 A version is a graph of small programs that answers requests: krt.yml names them, a .proto says what goes in and out.
 
+  kre init demo                        a project that runs at once
   kre run demo                         run it here; saved files are reloaded
   kre validate demo                    what is wrong with it, all at once
   kre pack demo                        one file that runs anywhere

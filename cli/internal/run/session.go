@@ -105,10 +105,10 @@ func (s *session) start(ctx context.Context) error {
 	if s.current, err = s.source.plan(s.given); err != nil {
 		return err
 	}
-	for _, warning := range s.current.warnings {
-		s.screen.Warn("", "%s", warning)
-	}
 	s.announce()
+	for _, warning := range s.current.warnings {
+		s.screen.Warn(s.current.file, "%s", warning)
+	}
 	if err := s.choosePorts(); err != nil {
 		return err
 	}
