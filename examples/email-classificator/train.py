@@ -3,13 +3,12 @@
 import csv
 from pathlib import Path
 
+import emails
 import joblib
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-
-import emails
 
 ROOT = Path(__file__).parent
 

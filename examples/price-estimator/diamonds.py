@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-# Grades from worst to best, as the data set names them.
+# Grades from worst to best, as the data set names them. A grade is its place here, from 1, as in public_input.proto.
 GRADES = {
     "cut": ("Fair", "Good", "Very Good", "Premium", "Ideal"),
     "color": ("J", "I", "H", "G", "F", "E", "D"),
@@ -13,9 +13,8 @@ GRADES = {
 COLUMNS = {"carat": 1, "cut": 1, "color": 1, "clarity": 1, "depth": 0, "table": 0}
 
 
-def features(stone: Mapping[str, str | float]) -> list[float]:
-    """The stone as one row of the model's input; a grade becomes its place in the order of grades."""
-    return [
-        float(GRADES[column].index(str(stone[column]))) if column in GRADES else float(stone[column])
-        for column in COLUMNS
-    ]
+def from_row(row: Mapping[str, str]) -> dict[str, float]:
+    """A row of the data set as numbers, by column."""
+    return {
+        column: GRADES[column].index(row[column]) + 1 if column in GRADES else float(row[column]) for column in COLUMNS
+    }

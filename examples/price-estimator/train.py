@@ -10,14 +10,13 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
+import diamonds
 import joblib
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
-
-import diamonds
 
 MODELS = Path(__file__).parent / "models"
 
@@ -26,7 +25,7 @@ def read_diamonds() -> list[dict[str, str]]:
     """All rows of the data set, columns by name."""
     package = importlib.util.find_spec("plotnine")
     if package is None or package.origin is None:
-        raise SystemExit("plotnine is not installed: it carries the data set; run `make train`")
+        raise SystemExit("plotnine, which carries the data set, is not installed; `make train` installs it")
     with open(Path(package.origin).parent / "data" / "diamonds.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -42,15 +41,15 @@ def new_model() -> HistGradientBoostingRegressor:
     )
 
 
-def typical(rows: list[dict[str, str]]) -> dict[str, str | float]:
+def typical(stones: list[dict[str, float]]) -> dict[str, float]:
     """What to assume of a stone of which only the weight is known: the most frequent grade, else the median."""
-    assumed: dict[str, str | float] = {}
+    assumed = {}
     for column in diamonds.COLUMNS:
-        values = [row[column] for row in rows]
+        values = [stone[column] for stone in stones]
         if column in diamonds.GRADES:
             assumed[column] = Counter(values).most_common(1)[0][0]
         elif column != "carat":
-            assumed[column] = median(map(float, values))
+            assumed[column] = median(values)
     return assumed
 
 
@@ -59,14 +58,15 @@ def typical(rows: list[dict[str, str]]) -> dict[str, str | float]:
 def main() -> None:
     """Judges a model by a fifth of the rows that it has not seen, then trains the one to ship on all of them."""
     rows = read_diamonds()
-    inputs = np.array([diamonds.features(row) for row in rows])
+    stones = [diamonds.from_row(row) for row in rows]
+    inputs = np.array([[stone[column] for column in diamonds.COLUMNS] for stone in stones])
     prices = np.array([float(row["price"]) for row in rows])
 
     seen, unseen, seen_prices, unseen_prices = train_test_split(inputs, prices, test_size=0.2, random_state=0)
     score = r2_score(unseen_prices, new_model().fit(seen, seen_prices).predict(unseen))
 
     MODELS.mkdir(exist_ok=True)
-    (MODELS / "typical.json").write_text(json.dumps(typical(rows), indent=2) + "\n", encoding="utf-8")
+    (MODELS / "typical.json").write_text(json.dumps(typical(stones), indent=2) + "\n", encoding="utf-8")
     # Written last: whoever finds the model finds the rest too.
     joblib.dump(new_model().fit(inputs, prices), MODELS / "price.joblib", compress=3)
     print(f"{len(rows):,} diamonds, R² {score:.2f}")

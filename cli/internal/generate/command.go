@@ -9,9 +9,10 @@ import (
 
 // Command is `kre generate`.
 type Command struct {
-	Project  string   `arg:"" optional:"" default:"." type:"existingdir" help:"Folder of the project."`
+	Project  string   `arg:"" optional:"" default:"." help:"Folder of the project."`
 	Language Language `name:"lang" short:"l" default:"auto" enum:"auto,python,go,both" help:"What to generate: python, go or both; auto adds Go where the project has a go.mod."`
 	GoModule string   `placeholder:"PATH" help:"Module path of the Go types, for a project without go.mod."`
+	Venv     bool     `help:"Also make .venv, with what the first Python node imports and pytest."`
 }
 
 // Run generates the code and prints what has changed.
@@ -34,5 +35,13 @@ func (c *Command) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if unchanged := len(result.Files) - len(result.Written); unchanged > 0 || len(result.Files) == 0 {
 		fmt.Fprintf(stdout, "%d of %d files were up to date\n", unchanged, len(result.Files)) //nolint:errcheck // as above
 	}
+	if !c.Venv {
+		return nil
+	}
+	node, err := environment(ctx, c.Project, func(text string) { fmt.Fprintln(stdout, text) }) //nolint:errcheck // as above
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, ".venv    as for node %s, and pytest\n", node) //nolint:errcheck // as above
 	return nil
 }

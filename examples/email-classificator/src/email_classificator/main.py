@@ -1,13 +1,12 @@
 """Tells what an e-mail is about. Every e-mail goes on; those about repairs also go out on a channel of their own."""
 
+import emails
 import joblib
 import kre
 from mail_pb2 import Classified, Email
 
-import emails
-
-# Below this no category is likely enough to act on.
-SURE = 0.4
+# Below this the likeliest category is more likely wrong than right.
+SURE = 0.5
 
 
 @kre.init

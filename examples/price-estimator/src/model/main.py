@@ -1,10 +1,9 @@
 """Asks the trained model for the price of a stone, in dollars."""
 
+import diamonds
 import joblib
 import kre
 from stone_pb2 import Dollars, Stone
-
-import diamonds
 
 
 @kre.init
@@ -14,5 +13,5 @@ def load(ctx: kre.Context) -> None:
 
 @kre.handler
 def estimate(ctx: kre.Context, stone: Stone) -> Dollars:
-    row = diamonds.features({column: getattr(stone, column) for column in diamonds.COLUMNS})
+    row = [getattr(stone, column) for column in diamonds.COLUMNS]
     return Dollars(amount=ctx.get("model").predict([row])[0])

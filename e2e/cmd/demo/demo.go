@@ -1,0 +1,248 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/konstellation-io/kre/krt/manifest"
+)
+
+// What is called, and with what.
+const (
+	rpc     = "price.Price/Estimate"
+	request = `{"carat":1}`
+)
+
+// demo is one `make run`. Paths count from the root of the repository, in which it is started.
+type demo struct {
+	out     io.Writer
+	bin     string // folder of the programs
+	example string // the project
+	work    string // folder for what is made
+}
+
+func newDemo() demo {
+	return demo{
+		out: os.Stdout,
+		bin: cmp.Or(os.Getenv("KRE_BIN"), "bin"), example: "examples/price-estimator", work: "build/price-estimator",
+	}
+}
+
+// run does everything in order, and stops what it started.
+func (d demo) run(ctx context.Context, once bool) (err error) {
+	if err := os.MkdirAll(d.work, 0o755); err != nil {
+		return err
+	}
+	nodes, err := d.nodes()
+	if err != nil {
+		return err
+	}
+	if err := d.train(ctx); err != nil {
+		return err
+	}
+	if err := d.pack(ctx); err != nil {
+		return err
+	}
+	version, err := d.start(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, version.stop()) }()
+	if err := d.call(ctx, version); err != nil {
+		return fmt.Errorf("%w\nwhat the version printed is in %s; its last lines:\n%s", err, version.log, lastLines(version.log))
+	}
+	if once {
+		return nil
+	}
+	fmt.Fprintln(d.out, "Ctrl-C stops everything") //nolint:errcheck // nothing can be done about it
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-version.ended:
+		return fmt.Errorf("the version has ended; what it printed is in %s; its last lines:\n%s", version.log, lastLines(version.log))
+	}
+}
+
+// say prints one step: what was done, what came of it, and how long it took.
+func (d demo) say(step, result string, took time.Duration) {
+	fmt.Fprintf(d.out, "%-6s %-28s %6s\n", step, result, short(took)) //nolint:errcheck // nothing can be done about it
+}
+
+func short(took time.Duration) string {
+	switch {
+	case took < time.Second:
+		return fmt.Sprintf("%d ms", took.Milliseconds())
+	case took < 10*time.Second:
+		return fmt.Sprintf("%.1f s", took.Seconds())
+	default:
+		return fmt.Sprintf("%.0f s", took.Seconds())
+	}
+}
+
+// nodes returns the names of the example's nodes.
+func (d demo) nodes() ([]string, error) {
+	files := manifest.Project(os.DirFS(d.example))
+	name, err := manifest.Find(files)
+	if err != nil {
+		return nil, err
+	}
+	m, problems, err := manifest.Load(files, name)
+	if err := errors.Join(err, problems.Err()); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, workflow := range m.Workflows {
+		for _, node := range workflow.Nodes {
+			names = append(names, node.Name)
+		}
+	}
+	return names, nil
+}
+
+// train makes the model, unless it is there and as new as its code.
+func (d demo) train(ctx context.Context) error {
+	started := time.Now()
+	printed, err := d.command(ctx, "make", "--no-print-directory", "-s", "-C", d.example, "train")
+	if err != nil {
+		return fmt.Errorf("cannot train the model: %w", err)
+	}
+	d.say("train", cmp.Or(strings.TrimSpace(printed), "nothing has changed"), time.Since(started))
+	return nil
+}
+
+func (d demo) krt() string { return filepath.Join(d.work, "price-estimator.krt") }
+
+func (d demo) pack(ctx context.Context) error {
+	started := time.Now()
+	if _, err := d.command(ctx, filepath.Join(d.bin, "kre"), "pack", d.example, "-o", d.krt()); err != nil {
+		return fmt.Errorf("cannot pack the price estimator: %w", err)
+	}
+	packed, err := os.Stat(d.krt())
+	if err != nil {
+		return err
+	}
+	d.say("pack", fmt.Sprintf("%s %d MiB", filepath.Base(d.krt()), packed.Size()>>20), time.Since(started))
+	return nil
+}
+
+func (d demo) start(ctx context.Context, nodes []string) (*version, error) {
+	started := time.Now()
+	v, err := startVersion(filepath.Join(d.bin, "kre"), d.krt(), filepath.Join(d.example, ".env"))
+	if err != nil {
+		return nil, err
+	}
+	if err := v.waitReady(ctx); err != nil {
+		err = fmt.Errorf("the price estimator does not start: %w\nwhat it printed is in %s; its last lines:\n%s", err, v.log, lastLines(v.log))
+		return nil, errors.Join(err, v.stop())
+	}
+	d.say("start", strings.Join(nodes, " ✓ ")+" ✓", time.Since(started))
+	return v, nil
+}
+
+// call calls the version in both ways, which have to give the same answer.
+func (d demo) call(ctx context.Context, v *version) error {
+	overGRPC, err := d.callGRPC(ctx, v)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	overHTTP, err := callHTTP(ctx, v)
+	took := time.Since(started)
+	if err != nil {
+		return err
+	}
+	if overGRPC != overHTTP {
+		return fmt.Errorf("gRPC answers %s and HTTP %s", overGRPC, overHTTP)
+	}
+	d.say("call", request+" → "+overHTTP, took)
+
+	_, grpcPort, err := net.SplitHostPort(v.addresses.GRPC)
+	if err != nil {
+		return err
+	}
+	_, httpPort, err := net.SplitHostPort(v.addresses.HTTP)
+	if err != nil {
+		return err
+	}
+	where := ""
+	if grpcPort != "9000" {
+		where = " --addr localhost:" + grpcPort
+	}
+	_, err = fmt.Fprintf(d.out, "Again: curl --json '%s' localhost:%s/%s\n       %s call Estimate '%s'%s   (gRPC :%s)\n",
+		request, httpPort, rpc, filepath.Join(d.bin, "kre"), request, where, grpcPort)
+	return err
+}
+
+func (d demo) callGRPC(ctx context.Context, v *version) (string, error) {
+	printed, err := d.command(ctx, filepath.Join(d.bin, "kre"), "call", "Estimate", request, "--addr", v.addresses.GRPC)
+	if err != nil {
+		return "", fmt.Errorf("the call over gRPC failed: %w", err)
+	}
+	answer, _, _ := strings.Cut(printed, "\n") // then where the time went
+	return compact(answer)
+}
+
+func callHTTP(ctx context.Context, v *version) (string, error) {
+	call, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+v.addresses.HTTP+"/"+rpc, strings.NewReader(request))
+	if err != nil {
+		return "", err
+	}
+	call.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(call)
+	if err != nil {
+		return "", fmt.Errorf("the call over HTTP failed: %w", err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", fmt.Errorf("the call over HTTP failed: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the call over HTTP failed: %s: %s", response.Status, answer)
+	}
+	return compact(string(answer))
+}
+
+// compact is JSON without blanks: how many there are differs between builds.
+func compact(text string) (string, error) {
+	var answer struct {
+		Price    float64 `json:"price"`
+		Currency string  `json:"currency"`
+	}
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		return "", fmt.Errorf("the answer %q is not what it should be: %w", text, err)
+	}
+	if answer.Price <= 0 || answer.Currency == "" {
+		return "", fmt.Errorf("the answer %q holds no price", text)
+	}
+	again, err := json.Marshal(answer)
+	return string(again), err
+}
+
+// command runs a command to its end and returns what it printed; the error of one that failed holds it.
+func (d demo) command(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	var problems strings.Builder
+	cmd.Stderr = &problems
+	printed, err := cmd.Output()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, printed, problems.String())
+	}
+	return string(printed), nil
+}
