@@ -350,6 +350,17 @@ class Version:
         answer = await self.api(f"CONSUMER.INFO.{self.stream(upstream)}.{node}", {})
         return int(answer["num_pending"]) + int(answer["num_ack_pending"])
 
+    async def take_and_give_back(self, node: str) -> None:
+        """Do as a process that took a message and had to let go of it."""
+        inbox = self.nc.new_inbox()
+        taking = await self.nc.subscribe(inbox)
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.stream()}.{node}"
+        await self.nc.publish(subject, b'{"batch":1,"expires":5000000000}', reply=inbox)
+        message = await taking.next_msg(timeout=5)
+        assert message.data, message.headers
+        await self.nc.publish(message.reply, b"-NAK")
+        await taking.unsubscribe()
+
     async def idle(self, node: str, upstream: str = "") -> None:
         """Wait until a node has acknowledged everything."""
         deadline = time.monotonic() + 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from google.protobuf.wrappers_pb2 import Int64Value
@@ -45,6 +46,10 @@ PASS = (
         return request
 """
 )
+
+
+def answered(version: Version, request: str, times: int) -> bool:
+    return len(version.replies.get(request, [])) == times
 
 
 async def test_a_typed_exitpoint_answers_the_caller(server: Server, tmp_path: Path) -> None:
@@ -100,7 +105,7 @@ async def test_the_sender_chooses_the_handler(server: Server, tmp_path: Path) ->
     nodes = [Node("etl", ECHO), Node("other", ECHO), Node("last", chooser, ["etl", "other"])]
     async with running(Version(server, tmp_path, nodes)) as version:
         request = await version.send("x")
-        await eventually(lambda: len(version.replies.get(request, [])) == 2, "two answers")
+        await eventually(partial(answered, version, request, 2), "two answers")
         assert sorted(reply.text for reply in version.replies[request]) == ["from etl", "from other"]
 
 
@@ -131,7 +136,7 @@ async def test_a_channel_reaches_only_those_that_subscribe_to_it(server: Server,
     ]
     async with running(Version(server, tmp_path, nodes)) as version:
         request = await version.send("x")
-        await eventually(lambda: len(version.replies.get(request, [])) == 2, "two answers")
+        await eventually(partial(answered, version, request, 2), "two answers")
         await version.idle("main", "sender")
         await version.idle("side", "sender")
         told, main, side, both = (process.output for process in version.processes)
@@ -163,7 +168,7 @@ async def test_a_fan_out_and_two_subscribers_run_each_message_once(server: Serve
     async with running(Version(server, tmp_path, nodes)) as version:
         requests = [await version.send(str(i)) for i in range(20)]
         for request in requests:
-            await eventually(lambda request=request: len(version.replies.get(request, [])) == 3, "three answers")
+            await eventually(partial(answered, version, request, 3), "three answers")
             assert sorted(reply.headers["Kre-Timing"].split(",")[1][0] for reply in version.replies[request]) == [
                 "b",
                 "c",
@@ -398,7 +403,7 @@ async def test_synchronous_handlers_beside_asynchronous_ones_can_use_the_loop(se
         Version(server, tmp_path, [Node("etl", ECHO), Node("mixed", mixed, ["etl", "entrypoint"])])
     ) as version:
         request = await version.send("x")
-        await eventually(lambda: len(version.replies.get(request, [])) == 2, "two answers")
+        await eventually(partial(answered, version, request, 2), "two answers")
         assert sorted(reply.text for reply in version.replies[request]) == ["async True", "sync True"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from google.protobuf import any_pb2
 from google.protobuf.wrappers_pb2 import Int64Value
 from google.rpc import error_details_pb2
 
-from harness import Node, Server, Version, eventually, pack, running
+from harness import Node, Process, Server, Version, eventually, pack, running
 from kre import wire
 from test_delivery import ECHO, GREET, IMPORTS
 
@@ -36,6 +37,10 @@ LISTEN = (
 )
 
 
+def told(process: Process) -> bool:
+    return "was told" in process.output
+
+
 async def test_an_exhausted_message_is_told_to_everybody_once(server: Server, tmp_path: Path) -> None:
     nodes = [Node("fail", FAIL), Node("one", LISTEN, ["fail", "fail.x"]), Node("two", LISTEN, ["fail"])]
     async with running(Version(server, tmp_path, nodes, max_attempts=3)) as version:
@@ -59,7 +64,7 @@ async def test_an_exhausted_message_is_told_to_everybody_once(server: Server, tm
         await version.idle("fail")
         for process in version.processes[1:]:
             name = "one" if process is version.processes[1] else "two"
-            await eventually(lambda p=process: "was told" in p.output, "the error to arrive")
+            await eventually(partial(told, process), "the error to arrive")
             await version.idle(name, "fail")
             assert [line for line in process.output.splitlines() if line.startswith(name)] == [
                 f"{name} was told by fail: fail: KeyError: 'nmae'"

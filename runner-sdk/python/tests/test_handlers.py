@@ -67,7 +67,7 @@ custom_handlers = {"etl": etl}
 
 def test_without_a_default_an_unknown_sender_is_a_final_error(tmp_path: Path) -> None:
     handlers = of_module(module(tmp_path, "custom_handlers = {'etl': lambda ctx, data: None}"))
-    with pytest.raises(FinalError, match="no handler for what model sent: .* only for etl"):
+    with pytest.raises(FinalError, match=r"no handler for what model sent: .* only for etl"):
         handlers.choose("model")
 
 
@@ -79,16 +79,16 @@ def test_a_typed_handler_gets_its_type(tmp_path: Path) -> None:
 def test_a_mismatch_is_a_final_error_that_names_sender_and_types(tmp_path: Path) -> None:
     handler = of_module(module(tmp_path, typed("@kre.handler\ndef h(ctx, request: StringValue): ..."))).choose("etl")
     with pytest.raises(
-        FinalError, match="handler for etl expects google.protobuf.StringValue and received google.protobuf.Int64Value"
+        FinalError, match=r"handler for etl expects google.protobuf.StringValue and received google.protobuf.Int64Value"
     ):
         handler.argument(pack(Int64Value(value=1)), "etl")
     with pytest.raises(FinalError, match="received a message without a type"):
         handler.argument(b"", "etl")
-    with pytest.raises(FinalError, match="etl sent a google.protobuf.StringValue that does not parse"):
+    with pytest.raises(FinalError, match=r"etl sent a google.protobuf.StringValue that does not parse"):
         handler.argument(
             any_pb2.Any(type_url="x/google.protobuf.StringValue", value=b"\xff").SerializeToString(), "etl"
         )
-    with pytest.raises(FinalError, match="what etl sent is not a google.protobuf.Any"):
+    with pytest.raises(FinalError, match=r"what etl sent is not a google.protobuf.Any"):
         handler.argument(b"\xff\xff", "etl")
 
 

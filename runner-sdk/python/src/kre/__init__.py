@@ -12,7 +12,7 @@ from kre.errors import FinalError, NotAvailableError, UsageError
 from kre.registry import handler, init
 
 if TYPE_CHECKING:
-    from kre import testing as testing
+    import kre.testing as testing  # noqa: PLR0402 (mypy finds no attribute while the package is being read)
     from kre.context import Context as Context
     from kre.status import ErrorInfo as ErrorInfo
     from kre.status import Status as Status

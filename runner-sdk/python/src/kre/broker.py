@@ -84,6 +84,7 @@ class Broker:
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._last_token = 0
         self._up = asyncio.Event()
+        self._opened = False
         self._stopping = False
         self._reopening: asyncio.Task[None] | None = None
         self._told = ""
@@ -107,6 +108,7 @@ class Broker:
 
     async def open(self) -> None:
         """Connect, however long that takes."""
+        self._opened = True
         await self._open()
 
     async def _open(self) -> None:
@@ -125,6 +127,8 @@ class Broker:
         self._stopping = True
         if self._reopening is not None:
             self._reopening.cancel()
+        if not self._opened:
+            return
         if self._client.is_connected:
             try:
                 await self._client.flush(timeout=2)
@@ -147,7 +151,7 @@ class Broker:
         if not self._up.is_set():
             raise NoAnswer("the broker is away")
         try:
-            await self._client.publish(subject, body, reply=reply, headers=headers)
+            await self._client.publish(subject, body, reply=reply, headers=headers or None)
         except (nats.errors.ConnectionClosedError, nats.errors.OutboundBufferLimitError) as error:
             raise NoAnswer(str(error)) from error
 

@@ -85,5 +85,5 @@ class NodeConfig:
             raise StartError(f"KRE_CONFIG: cannot read {path}: {error.strerror}") from error
         except KeyError as error:
             raise StartError(f"KRE_CONFIG: {path} lacks the key {error}") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise StartError(f"KRE_CONFIG: {path} is not a node's configuration: {error}") from error

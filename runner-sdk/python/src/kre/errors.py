@@ -69,6 +69,6 @@ def user_traceback(error: BaseException) -> str:
     package = os.path.dirname(__file__) + os.sep
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((package, "<frozen importlib")):
         trace = trace.tb_next
-    if trace is None:
+    if trace is None and not isinstance(error, SyntaxError):  # that one names its own file and line
         trace = error.__traceback__
     return "".join(traceback.format_exception(type(error), error, trace)).rstrip()

@@ -27,6 +27,7 @@ _OWN_HEADERS = 256
 _DUPLICATE_IN_BATCH = 10201
 _MESSAGE_TOO_LARGE = 10054
 _EXPECTED = {
+    0,  # no answer
     10077,  # the stream is full
     10210,  # too many open batches
     10176,  # … which the last message of a refused batch is told as "incomplete"
@@ -91,7 +92,7 @@ class Store:
                     largest = max(len(m.body) + headers_size(m.headers) for m in batch)
                     raise TooLarge(largest, 0)
             tries += 1
-            if tries % 20 == 1 and (code not in _EXPECTED or tries > 1):
+            if tries == (5 if code in _EXPECTED else 1) or tries % 30 == 0:
                 _log.warning("storing on %s is refused (%s), trying on", batch[0].subject, told)
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT)

@@ -266,6 +266,5 @@ def _bearable(error: BaseException) -> BaseException:
     """Return an error that a future accepts: it refuses StopIteration."""
     if isinstance(error, StopIteration):
         bearable = RuntimeError(f"StopIteration: {error}")
-        bearable.__cause__ = error
         return bearable.with_traceback(error.__traceback__)
     return error
