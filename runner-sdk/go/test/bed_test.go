@@ -40,7 +40,7 @@ const (
 
 // bed is a broker with what one node of a version needs: a source, an output that one consumer reads, dead letters.
 type bed struct {
-	t      *testing.T
+	t      testing.TB
 	folder string
 	port   int
 	server *server.Server
@@ -57,7 +57,7 @@ type (
 
 type option func(*streamConfig)
 
-func newBed(t *testing.T, options ...option) *bed {
+func newBed(t testing.TB, options ...option) *bed {
 	t.Helper()
 	b := &bed{t: t, folder: t.TempDir(), port: -1}
 	b.start()
@@ -172,7 +172,7 @@ type stored struct {
 	header  nats.Header
 }
 
-func (s stored) text(t *testing.T) string {
+func (s stored) text(t testing.TB) string {
 	t.Helper()
 	return unpack(t, s.Body)
 }
@@ -245,7 +245,7 @@ func (b *bed) eventually(condition func() bool, what string, args ...any) {
 	require.Eventually(b.t, condition, patience, 5*time.Millisecond, "waiting until "+what, args)
 }
 
-func pack(t *testing.T, message proto.Message) []byte {
+func pack(t testing.TB, message proto.Message) []byte {
 	t.Helper()
 	wrapped, err := anypb.New(message)
 	require.NoError(t, err)
@@ -254,7 +254,7 @@ func pack(t *testing.T, message proto.Message) []byte {
 	return data
 }
 
-func unpack(t *testing.T, body []byte) string {
+func unpack(t testing.TB, body []byte) string {
 	t.Helper()
 	var wrapped anypb.Any
 	require.NoError(t, proto.Unmarshal(body, &wrapped))
@@ -263,7 +263,7 @@ func unpack(t *testing.T, body []byte) string {
 	return text.GetValue()
 }
 
-func mustNotExist(t *testing.T, path string) {
+func mustNotExist(t testing.TB, path string) {
 	t.Helper()
 	_, err := os.Stat(path)
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -23,7 +23,7 @@ import (
 
 // process is a node that runs within the test.
 type process struct {
-	t     *testing.T
+	t     testing.TB
 	stop  context.CancelFunc
 	ended chan struct{}
 	err   error
@@ -96,7 +96,7 @@ func (l *logbook) String() string {
 }
 
 // records returns the lines that are JSON; lines of the trial handler's logger are not.
-func (l *logbook) records(t *testing.T) []map[string]any {
+func (l *logbook) records(t testing.TB) []map[string]any {
 	t.Helper()
 	var records []map[string]any
 	for line := range bytes.Lines([]byte(l.String())) {
