@@ -19,7 +19,7 @@ func explain(path string, err error) error {
 		if target := builtFor(path); target != "" {
 			return fmt.Errorf("%s is built for %s, and this machine is %s/%s", path, target, runtime.GOOS, runtime.GOARCH)
 		}
-		return fmt.Errorf("%s is neither a program for this machine (%s/%s) nor a script that begins with #!",
+		return fmt.Errorf("%s is no program for this machine (%s/%s), and no script either: it does not begin with #! and an interpreter",
 			path, runtime.GOOS, runtime.GOARCH)
 	case errors.Is(err, fs.ErrNotExist):
 		if _, statErr := os.Stat(path); statErr == nil {

@@ -39,7 +39,7 @@ func TestSaysWhyAProgramCannotBeStarted(t *testing.T) {
 		"missing":                {nil, 0, "cannot be started: FILE does not exist"},
 		"not executable":         {[]byte("#!/bin/sh\n"), 0o600, "cannot be started: FILE is not executable (chmod +x?)"},
 		"another machine":        {foreignProgram(t), 0o700, "cannot be started: FILE is built for linux/s390, and this machine is " + here},
-		"no program":             {[]byte("print('hi')\n"), 0o700, "cannot be started: FILE is neither a program for this machine (" + here + ") nor a script that begins with #!"},
+		"no program":             {[]byte("print('hi')\n"), 0o700, "cannot be started: FILE is no program for this machine (" + here + "), and no script either: it does not begin with #! and an interpreter"},
 		"interpreter is missing": {[]byte("#!/no/such/python\n"), 0o700, "cannot be started: FILE is there, but what should interpret it is not (/no/such/python)"},
 	}
 	for name, test := range tests {

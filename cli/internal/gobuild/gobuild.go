@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/konstellation-io/kre/kit/proc"
 	"github.com/konstellation-io/kre/krt/manifest"
 )
 
@@ -72,7 +73,7 @@ func Build(ctx context.Context, opts Options) error {
 		return fmt.Errorf("build %s: %w", opts.Src, err)
 	}
 	args := append(flags(opts), "-o", output, "./"+filepath.ToSlash(below))
-	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd := proc.Bind(exec.CommandContext(ctx, tool, args...))
 	cmd.Dir = dir
 	cgo := "0"
 	if opts.Race {

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/kit/proc"
 )
 
 //go:embed installer.py
@@ -152,7 +153,7 @@ func install(ctx context.Context, python, dir string, wheels, compile []string) 
 	if err != nil {
 		return fmt.Errorf("make the environment: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, python, "-I", "-c", string(installer))
+	cmd := proc.Bind(exec.CommandContext(ctx, python, "-I", "-c", string(installer)))
 	cmd.Stdin = bytes.NewReader(job)
 	if _, err := output(cmd); err != nil {
 		return fmt.Errorf("make the environment with %s: %w", python, err)

@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/konstellation-io/kre/kit/proc"
 )
 
 // oldest Python that nodes run on.
@@ -73,7 +75,7 @@ func identify(ctx context.Context, path, memory string) (Interpreter, error) {
 	if data, err := os.ReadFile(note); note != "" && err == nil && json.Unmarshal(data, &found) == nil {
 		return found, nil
 	}
-	data, err := output(exec.CommandContext(ctx, path, "-I", "-c", describe))
+	data, err := output(proc.Bind(exec.CommandContext(ctx, path, "-I", "-c", describe)))
 	if err != nil {
 		return Interpreter{}, fmt.Errorf("ask %s what it is: %w", path, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/kit/proc"
 )
 
 // uvVersion is the version that uv.lock holds the hashes of.
@@ -96,8 +97,8 @@ func download(ctx context.Context, opts Options, pins, dir string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, python, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet",
-		"download", "--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", pins, "--dest", dir)
+	cmd := proc.Bind(exec.CommandContext(ctx, python, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet",
+		"download", "--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", pins, "--dest", dir))
 	_, err = output(cmd)
 	return err
 }
@@ -105,7 +106,7 @@ func download(ctx context.Context, opts Options, pins, dir string) error {
 // pythonWithPip answers an interpreter of the same Python that has pip: the one in use, or one in an environment that is
 // made for it.
 func pythonWithPip(ctx context.Context, opts Options) (string, error) {
-	if _, err := output(exec.CommandContext(ctx, opts.Interpreter.Path, "-m", "pip", "--version")); err == nil {
+	if _, err := output(proc.Bind(exec.CommandContext(ctx, opts.Interpreter.Path, "-m", "pip", "--version"))); err == nil {
 		return opts.Interpreter.Path, nil
 	}
 	dir := filepath.Join(opts.Cache, "tools", "pip-"+opts.Interpreter.Tag)
@@ -115,10 +116,10 @@ func pythonWithPip(ctx context.Context, opts Options) (string, error) {
 		return "", fmt.Errorf("wait for another kre: %w", err)
 	}
 	defer unlock()
-	if _, err := output(exec.CommandContext(ctx, python, "-m", "pip", "--version")); err == nil {
+	if _, err := output(proc.Bind(exec.CommandContext(ctx, python, "-m", "pip", "--version"))); err == nil {
 		return python, nil
 	}
-	if _, err := output(exec.CommandContext(ctx, opts.Interpreter.Path, "-m", "venv", "--clear", dir)); err != nil {
+	if _, err := output(proc.Bind(exec.CommandContext(ctx, opts.Interpreter.Path, "-m", "venv", "--clear", dir))); err != nil {
 		return "", fmt.Errorf("%s has no pip to fetch packages with: on Debian, apt-get install python3-pip", opts.Interpreter.Path)
 	}
 	return python, nil

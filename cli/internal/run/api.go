@@ -40,7 +40,7 @@ func (s *session) startAPI(ctx context.Context) (*api, error) {
 	env["KRE_GRPC_ADDR"] = address(port)
 	env["KRE_SERVICE_TOKEN"] = a.token
 	spec := proc.Spec{
-		Name: "runtime-api", Path: filepath.Join(s.settings.libexec, "runtime-api"), Dir: s.dir,
+		Name: "runtime-api", Path: filepath.Join(s.libexec, "runtime-api"), Dir: s.dir,
 		ReadyFile: filepath.Join(s.dir, "runtime-api.ready"), StartTimeout: apiStartTimeout, Restart: true,
 	}
 	env["KRE_READY_FILE"] = spec.ReadyFile

@@ -34,6 +34,7 @@ type Command struct {
 	Attempts int    `help:"How often a failing message is tried. Default: as the manifest says, else once."`
 	Replicas int    `help:"Processes of each node. Default: as the manifest says."`
 	Data     string `type:"path" placeholder:"DIR" help:"Keep messages in this folder and go on with them next time. Default: a new folder for each run."`
+	Race     bool   `help:"Build Go nodes with the race detector, which needs a C compiler."`
 
 	LogFormat string `enum:"text,json" default:"text" help:"text for people, json to pass log lines on as they are."`
 	Verbose   bool   `short:"v" help:"Also show what entrypoint and runtime-api do."`
@@ -87,6 +88,7 @@ type settings struct {
 	attempts int
 	replicas int
 	data     string
+	race     bool
 	verbose  bool
 	json     bool
 	color    bool
@@ -129,7 +131,7 @@ func (c *Command) settings() (settings, error) {
 	return settings{
 		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile},
 		grpcPort: c.GRPCPort, httpPort: c.HTTPPort, watch: !c.NoWatch, attempts: c.Attempts, replicas: c.Replicas,
-		data: c.Data, verbose: c.Verbose, json: c.LogFormat == "json", color: screen.WantsColor(os.Stdout),
+		data: c.Data, race: c.Race, verbose: c.Verbose, json: c.LogFormat == "json", color: screen.WantsColor(os.Stdout),
 		out: os.Stdout, libexec: libexec,
 		guard: func() *exec.Cmd { return exec.Command(self, GuardArgument) },
 	}, nil

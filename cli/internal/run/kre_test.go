@@ -109,7 +109,7 @@ func (p project) start(t *testing.T, args ...string) *kre {
 // eventually waits for a condition; seen is what is told when it does not come.
 func eventually(t *testing.T, condition func() bool, format string, args ...any) {
 	t.Helper()
-	require.Eventually(t, condition, patience, 5*time.Millisecond, fmt.Sprintf(format, args...))
+	require.Eventuallyf(t, condition, patience, 5*time.Millisecond, format, args...)
 }
 
 // waitReady waits until the version takes calls, and returns where.

@@ -26,7 +26,11 @@ func TestMain(m *testing.M) {
 		{"../../../runtime-api", "./cmd/runtime-api"},
 		{"../../../runner-sdk/entrypoint", "./cmd/entrypoint"},
 	} {
-		cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), build.pkg)
+		args := []string{"build", "-o", dir + string(filepath.Separator), build.pkg}
+		if raceDetector {
+			args = append([]string{"build", "-race"}, args[1:]...)
+		}
+		cmd := exec.Command("go", args...)
 		cmd.Dir = build.module
 		if out, err := cmd.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", build.pkg, err, out)

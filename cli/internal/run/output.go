@@ -3,6 +3,7 @@ package run
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -54,7 +55,7 @@ func (o *outputs) busy(files []string, now time.Time) []string {
 		if o.ignore[file] {
 			continue
 		}
-		times := append(o.times[file], now)
+		times := slices.Concat(o.times[file], []time.Time{now})
 		for len(times) > 0 && now.Sub(times[0]) > busyWithin {
 			times = times[1:]
 		}

@@ -107,7 +107,7 @@ func (s *session) newNode(n node) (*part, error) {
 		Path: program.path, Args: program.args, Dir: s.source.root,
 		StartTimeout: n.startTimeout(), Restart: true,
 	}
-	return p, s.fill(p, base, prepared.GetConfig(), env, n.processes(s.settings.replicas), program.stamp, strconv.Itoa(s.restarts[n.key]))
+	return p, s.fill(p, base, prepared.GetConfig(), env, n.processes(s.replicas), program.stamp, strconv.Itoa(s.restarts[n.key]))
 }
 
 // newEntrypoint makes the part of the entrypoint.
@@ -118,7 +118,7 @@ func (s *session) newEntrypoint() (*part, error) {
 	env["KRE_HTTP_ADDR"] = address(s.http)
 	p := &part{key: entrypointKey}
 	base := proc.Spec{
-		Path: filepath.Join(s.settings.libexec, "entrypoint"), Dir: s.source.root,
+		Path: filepath.Join(s.libexec, "entrypoint"), Dir: s.source.root,
 		StartTimeout: defaultStartTimeout, Restart: true,
 	}
 	return p, s.fill(p, base, s.current.prepared.GetEntrypoint().GetConfig(), env, []string{entrypointKey}, strconv.Itoa(s.restarts[entrypointKey]))

@@ -33,6 +33,7 @@ type program struct {
 type programs struct {
 	source source
 	screen *screen.Screen
+	race   bool               // of Go nodes, is looked for
 	builds singleflight.Group // nodes may share an executable
 
 	mu        sync.Mutex
@@ -40,9 +41,9 @@ type programs struct {
 	generated map[string]struct{} // files that are made of protos
 }
 
-func newPrograms(source source, screen *screen.Screen) *programs {
+func newPrograms(source source, screen *screen.Screen, race bool) *programs {
 	return &programs{
-		source: source, screen: screen,
+		source: source, screen: screen, race: race,
 		byNode: make(map[string]program), generated: make(map[string]struct{}),
 	}
 }
@@ -85,7 +86,7 @@ func (p *programs) of(n node) (program, bool) {
 	return one, ok
 }
 
-// make makes what runs a node. When that fails, what was made before stays.
+// make makes what runs a node. When that fails, what was made before stays; the error does not name the node.
 func (p *programs) make(ctx context.Context, n node) error {
 	one, err := p.build(ctx, n)
 	if err != nil {
@@ -105,16 +106,16 @@ func (p *programs) build(ctx context.Context, n node) (program, error) {
 			Say: func(text string) { p.screen.Say(n.key, "%s", text) },
 		})
 		if err != nil {
-			return program{}, fmt.Errorf("cannot make the Python environment of %s: %w", n.key, err)
+			return program{}, err
 		}
 		return program{path: python, args: []string{"-m", "kre"}, bin: filepath.Dir(python), stamp: python}, nil
 	case n.source != "":
 		file := filepath.Join(p.source.root, ".kre", "bin", path.Base(n.Src))
 		_, err, _ := p.builds.Do(n.Src, func() (any, error) {
-			return nil, gobuild.Build(ctx, gobuild.Options{Project: p.source.root, Src: n.Src, Output: file})
+			return nil, gobuild.Build(ctx, gobuild.Options{Project: p.source.root, Src: n.Src, Output: file, Race: p.race})
 		})
 		if err != nil {
-			return program{}, fmt.Errorf("cannot build %s: %w", n.key, err)
+			return program{}, err
 		}
 		stamp, err := digest(file)
 		return program{path: file, stamp: stamp}, err

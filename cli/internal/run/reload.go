@@ -225,7 +225,11 @@ func (s *session) remake(ctx context.Context, open *todo, old plan) map[string]b
 	for _, n := range s.current.nodes {
 		_, known := s.programs.of(n)
 		moved := !slices.ContainsFunc(old.nodes, func(o node) bool { return o.key == n.key && o.Src == n.Src })
-		if known && !moved && !(n.Python() && open.python || !n.Python() && open.golang) {
+		asked := open.golang
+		if n.Python() {
+			asked = open.python
+		}
+		if known && !moved && !asked {
 			continue
 		}
 		group.Go(func() error {

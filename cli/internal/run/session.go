@@ -113,29 +113,32 @@ func (s *session) start(ctx context.Context) error {
 		return err
 	}
 
+	current := s.current // which serve completes meanwhile
 	// The broker's side, the code of the protos and the programs of the nodes have nothing to do with each other.
 	group, groupCtx := errgroup.WithContext(ctx)
 	served := inBackground(group, func() error { return s.serve(groupCtx) })
-	generated := inBackground(group, func() error { return s.programs.generate(groupCtx, s.current) })
+	generated := inBackground(group, func() error { return s.programs.generate(groupCtx, current) })
 	group.Go(func() error {
-		if served() != nil {
-			return nil // told already
+		if err := served(); err != nil {
+			return err
 		}
 		return s.startEntrypoint(groupCtx)
 	})
-	waiting := newWaiting(s.current.nodes)
+	waiting := newWaiting(current.nodes)
 	stopTelling := waiting.tell(s.screen)
 	defer stopTelling()
-	for _, n := range s.current.nodes {
+	for _, n := range current.nodes {
 		group.Go(func() error {
-			if n.source != "" && generated() != nil {
-				return nil // it is compiled with that code
+			if n.source != "" { // it is compiled with that code
+				if err := generated(); err != nil {
+					return err
+				}
 			}
 			if err := s.programs.make(groupCtx, n); err != nil {
-				return err
+				return fmt.Errorf("cannot start %s: %w", n.key, err)
 			}
-			if served() != nil || generated() != nil {
-				return nil
+			if err := errors.Join(served(), generated()); err != nil {
+				return err
 			}
 			if err := s.startNode(groupCtx, n); err != nil {
 				return err
@@ -176,7 +179,7 @@ func (s *session) open(ctx context.Context) error {
 	if err := forgetDead(s.source.state); err != nil {
 		return err
 	}
-	s.programs = newPrograms(s.source, s.screen)
+	s.programs = newPrograms(s.source, s.screen, s.race)
 	if !s.settings.watch || s.source.packed {
 		return nil
 	}

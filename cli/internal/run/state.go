@@ -68,7 +68,7 @@ func (s State) remove(dir string) error {
 		return err
 	}
 	var found State
-	if json.Unmarshal(data, &found) != nil || found.PID != s.PID {
+	if err := json.Unmarshal(data, &found); err == nil && found.PID != s.PID {
 		return nil
 	}
 	if err := os.Remove(path); err != nil {

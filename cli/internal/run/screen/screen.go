@@ -72,10 +72,10 @@ func (s *Screen) notice(level, who, text string) {
 	}
 	text = strings.TrimRight(text, "\n")
 	for i, line := range strings.Split(text, "\n") {
-		switch {
-		case level == "error":
+		switch level {
+		case "error":
 			line = s.paint(red, line)
-		case level == "warn":
+		case "warn":
 			line = s.paint(yellow, line)
 		}
 		if i == 0 {
