@@ -40,9 +40,10 @@ type result struct{ rate, p50, p99 float64 }
 
 func loop(b *testing.B, run *harness.Run, clients int) result {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), warmUp+window)
+	ctx, cancel := context.WithTimeout(b.Context(), 2*harness.Patience)
 	defer cancel()
 	begin := time.Now().Add(warmUp)
+	end := begin.Add(window)
 	body := `{"text":"` + strings.Repeat("x", 98) + `"}`
 	client := run.GRPC(b)
 	var (
@@ -53,13 +54,8 @@ func loop(b *testing.B, run *harness.Run, clients int) result {
 	for range clients {
 		wait.Go(func() {
 			var mine []time.Duration
-			for {
-				started := time.Now()
-				_, err := client.Call(ctx, "chain.Chain/Pass", body)
-				if ctx.Err() != nil {
-					break
-				}
-				if err != nil {
+			for started := time.Now(); started.Before(end); started = time.Now() {
+				if _, err := client.Call(ctx, "chain.Chain/Pass", body); err != nil {
 					b.Errorf("call: %v", err)
 					break
 				}
