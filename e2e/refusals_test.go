@@ -16,8 +16,8 @@ func refusesWhatDoesNotFit(t *testing.T, v *version) {
 	tests := map[string]struct{ body, names string }{
 		"unknown field":      {`{"idd":"x"}`, "idd"},
 		"wrong type":         {`{"id":"x","slowMs":"soon"}`, "slowMs"},
-		"not an object":      {`["id"]`, "steps.Request"},
-		"not JSON":           {`{"id":`, "steps.Request"},
+		"not an object":      {`["id"]`, "line 1"},
+		"not JSON":           {`{"id":`, "Chain: unexpected EOF"},
 		"field of its proto": {`{"slow_ms":1.5}`, "slow_ms"},
 	}
 	for name, test := range tests {

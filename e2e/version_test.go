@@ -15,24 +15,29 @@ import (
 // version is a running version of the project testdata/steps.
 type version struct {
 	*harness.Run
-	project harness.Project
-	record  harness.Record
+	project  harness.Project
+	language harness.Language
+	record   harness.Record
 }
 
-// startSteps runs the project, changed before if edit is given. Go nodes are built with the race detector: one that
-// finds a race ends with a failed test.
-func startSteps(t *testing.T, language harness.Language, edit func(harness.Project), args ...string) *version {
+// startSteps runs the project, changed before if edit is given, and returns when it is ready.
+func startSteps(t *testing.T, language harness.Language, edit func(harness.Project)) *version {
+	t.Helper()
+	v := launchSteps(t, language, edit)
+	v.WaitReady(t)
+	return v
+}
+
+// launchSteps is [startSteps] without waiting. Go nodes are built with the race detector: one that finds a race fails
+// the test.
+func launchSteps(t *testing.T, language harness.Language, edit func(harness.Project)) *version {
 	t.Helper()
 	project := harness.Testdata(t, "steps", language)
 	if edit != nil {
 		edit(project)
 	}
-	v := &version{project: project, record: harness.Record(filepath.Join(project.Dir, "..", "record"))}
-	v.Run = harness.Ready(t, harness.Options{
-		Target: project.Dir,
-		Args:   append([]string{"--no-watch", "--env", "RECORD=" + string(v.record)}, args...),
-		Env:    map[string]string{"KRE_GO_RACE": "1"},
-	})
+	v := &version{project: project, language: language, record: harness.Record(filepath.Join(project.Dir, "..", "record"))}
+	v.Run = harness.Start(t, harness.Options{Target: project.Dir, Args: []string{"--race", "--env", "RECORD=" + string(v.record)}})
 	t.Cleanup(func() { require.NotContains(t, v.Output(), "WARNING: DATA RACE") })
 	return v
 }

@@ -56,7 +56,7 @@ func firstAnswer(b *testing.B, run *harness.Run, greeting string) {
 	defer cancel()
 	for ctx.Err() == nil {
 		if run.TryReady() {
-			answer, err := run.JSON(ctx, "greeter.Greeter/Greet", `{"name":"Ada"}`)
+			answer, err := run.JSON(ctx, "demo.Greeter/Greet", `{"name":"Ada"}`)
 			if err == nil && answer.Status == http.StatusOK && strings.Contains(answer.Body, greeting) {
 				return
 			}

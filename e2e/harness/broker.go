@@ -88,7 +88,7 @@ func (b Broker) Messages(t testing.TB, prefix string) []*jetstream.RawStreamMsg 
 		stream, err := b.Stream(ctx, name)
 		require.NoError(t, err)
 		state := stream.CachedInfo().State
-		for sequence := state.FirstSeq; sequence <= state.LastSeq; sequence++ {
+		for sequence := max(1, state.FirstSeq); sequence <= state.LastSeq; sequence++ {
 			message, err := stream.GetMsg(ctx, sequence)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				continue

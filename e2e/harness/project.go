@@ -70,6 +70,12 @@ func (p Project) Write(t testing.TB, name, content string) {
 	require.NoError(t, os.Rename(path+"~", path))
 }
 
+// MakeExecutable lets a file be started as a program.
+func (p Project) MakeExecutable(t testing.TB, name string) {
+	t.Helper()
+	require.NoError(t, os.Chmod(p.Path(name), 0o755))
+}
+
 // Replace replaces the one occurrence of a text in a file.
 func (p Project) Replace(t testing.TB, name, before, after string) {
 	t.Helper()

@@ -89,13 +89,14 @@ func (r *Run) WaitReady(t testing.TB) {
 			require.FailNow(t, "kre run ended", "%s\n%s", r.cmd.ProcessState, r.Output())
 		default:
 		}
-		content, err := os.ReadFile(r.file)
-		if err != nil {
-			return false, err.Error()
-		}
-		err = json.Unmarshal(content, &r.Info)
-		return err == nil && r.Info.GRPC != "", fmt.Sprintf("%s %v", content, err)
+		return r.TryReady(), tail(r.Output(), 30)
 	})
+}
+
+// TryReady reports whether the version takes calls by now, and learns its addresses if it does.
+func (r *Run) TryReady() bool {
+	content, err := os.ReadFile(r.file)
+	return err == nil && json.Unmarshal(content, &r.Info) == nil && r.Info.GRPC != ""
 }
 
 // Output returns everything that kre and the nodes have printed so far.
@@ -126,6 +127,23 @@ func (r *Run) WaitEnd(t testing.TB) int {
 func (r *Run) Interrupt(t testing.TB) {
 	t.Helper()
 	require.NoError(t, ignoreEnded(r.cmd.Process.Signal(os.Interrupt)))
+}
+
+// Kill ends kre without giving it a chance to do anything about it.
+func (r *Run) Kill(t testing.TB) {
+	t.Helper()
+	require.NoError(t, ignoreEnded(r.cmd.Process.Kill()))
+	<-r.ended
+}
+
+// WaitNothingLeft waits until no process of the run is left.
+func (r *Run) WaitNothingLeft(t testing.TB) {
+	t.Helper()
+	Eventually(t, "no process is left", func() (bool, string) {
+		left, err := session(r.cmd.Process.Pid)
+		require.NoError(t, err)
+		return len(left) == 0, strings.Join(left, "\n")
+	})
 }
 
 // InterruptAll sends Ctrl-C to kre and to all that is still in its process group, as a terminal does.

@@ -43,7 +43,7 @@ async def default_handler(ctx: kre.Context, data: Any) -> None:
     if request.kill == STEP:
         os.kill(os.getpid(), signal.SIGKILL)
     if request.slow == STEP:
-        time.sleep(request.slow_ms / 1000)
+        time.sleep(request.slow_ms / 1000)  # noqa: ASYNC251 # authors do this, and it must harm nobody else
     if request.fail == STEP:
         raise ValueError(f"no {request.id}")
     if request.fail_final == STEP:
