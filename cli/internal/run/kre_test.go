@@ -87,7 +87,7 @@ func (p project) start(t *testing.T, args ...string) *kre {
 	k := &kre{project: p, stdout: &transcript{}, stderr: &transcript{}, ended: make(chan struct{})}
 	k.cmd = exec.Command(filepath.Join(programs, "kre"), args...)
 	k.cmd.Dir = p.dir
-	k.cmd.Env = append(os.Environ(), "KRE_CACHE="+p.cache, "SECRET_OF_THE_SHELL=x")
+	k.cmd.Env = append(os.Environ(), "KRE_CACHE="+p.cache, "SECRET_OF_THE_SHELL=x", "GORACE=atexit_sleep_ms=0")
 	k.cmd.Stdout, k.cmd.Stderr = k.stdout, k.stderr
 	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	k.cmd.WaitDelay = 10 * time.Second
