@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/konstellation-io/kre/cli/internal/call"
 	"github.com/konstellation-io/kre/cli/internal/generate"
 	"github.com/konstellation-io/kre/cli/internal/initproject"
 	"github.com/konstellation-io/kre/cli/internal/inspect"
@@ -36,6 +37,7 @@ type commands struct {
 	Init     initproject.Command `cmd:"" help:"Make a project that runs at once."`
 	Validate validate.Command    `cmd:"" help:"Check a manifest and what it names; all complaints at once."`
 	Run      run.Command         `cmd:"" help:"Run a version on this machine and reload what is saved."`
+	Call     call.Command        `cmd:"" help:"Call an rpc of a running version with JSON."`
 	Generate generate.Command    `cmd:"" help:"Write the Python and Go code of the protos."`
 	Pack     pack.Command        `cmd:"" help:"Pack a project into a .krt file."`
 	Inspect  inspect.Command     `cmd:"" help:"Show what is in a project or a .krt file: graph, files, digest."`
@@ -49,6 +51,7 @@ A version is a graph of small programs that answers requests: krt.yml names them
 
   kre init demo                        a project that runs at once
   kre run demo                         run it here; saved files are reloaded
+  kre call Greet '{"name":"Ada"}'      call it; shows where the time went
   kre validate demo                    what is wrong with it, all at once
   kre pack demo                        one file that runs anywhere
 

@@ -65,7 +65,8 @@ func TestAGoProjectIsValidAndPassesItsTests(t *testing.T) {
 }
 
 func TestAFolderThatHoldsSomethingIsRefusedAndLeftAsItIs(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "demo")
+	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "krt.yml"), []byte("mine"), 0o644))
 	err := (&Command{Dir: dir, Language: Go}).run(t.Context(), new(bytes.Buffer))
 	require.ErrorContains(t, err, "is not empty: choose another name, or add --force to keep what is there and add what is missing")
