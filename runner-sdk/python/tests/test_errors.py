@@ -13,6 +13,11 @@ from kre.config import NodeConfig
 from kre.pull import MOST, Pace
 
 
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -22,6 +27,7 @@ from kre.pull import MOST, Pace
         (errors.FinalError("no such customer"), "no such customer"),
         (errors.FinalError(), "final error"),
         (SystemExit(3), "SystemExit: 3"),
+        (Unreadable(), "Unreadable: its text cannot be read (RuntimeError)"),
     ],
 )
 def test_an_errors_text(error: BaseException, text: str) -> None:

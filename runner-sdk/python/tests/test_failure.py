@@ -191,6 +191,25 @@ async def test_whatever_a_handler_raises_is_a_failed_attempt(
         assert (await version.call("x")).text == "x"
 
 
+async def test_a_handler_that_cancels_its_own_task_harms_only_itself(server: Server, tmp_path: Path) -> None:
+    cancelling = (
+        IMPORTS
+        + """
+    import asyncio
+
+    async def default_handler(ctx, data):
+        asyncio.current_task().cancel()
+        if heard(data) == "wait":
+            await asyncio.sleep(0)
+        ctx.send_any(data)
+    """
+    )
+    async with running(Version(server, tmp_path, [Node("cancelling", cancelling)])) as version:
+        assert (await version.call("x")).text == "x"
+        assert (await version.call("wait")).error.message == "cancelling: CancelledError"
+        assert (await version.call("y")).text == "y"
+
+
 async def test_a_message_of_the_wrong_type_names_sender_and_types(server: Server, tmp_path: Path) -> None:
     async with running(Version(server, tmp_path, [Node("greet", GREET)], max_attempts=5)) as version:
         reply = await version.call(Int64Value(value=1))

@@ -174,6 +174,11 @@ def test_code_that_is_loaded_again_registers_anew(tmp_path: Path) -> None:
             r"cannot be called as init\(ctx\)",
         ),
         ("def default_handler(ctx): ...", r"default_handler \(.*main.py:1\) cannot be called as handler\(ctx, data\)"),
+        (
+            "def default_handler(ctx, data): yield",
+            "default_handler .* is a generator: send messages with ctx.send_output",
+        ),
+        ("async def default_handler(ctx, data): yield", "default_handler .* is a generator"),
         ("default_handler = 3", r"3 is not a function; expected handler\(ctx, data\)"),
         ("custom_handlers = [1]", r"custom_handlers must be a dict"),
         ("custom_handlers = {1: lambda ctx, data: 0}", "1 is not the name of a sender"),

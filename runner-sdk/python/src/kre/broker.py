@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ _log = logging.getLogger("kre")
 RECONNECT_WAIT = 0.1
 """Seconds between attempts to reach the broker."""
 _HEADERS_SMALL = 64 * 1024
+_MOST_SENTENCES = 20
 _BUFFER = 64 * 1024 * 1024
 _NO_RESPONDERS = "503"
 _STATUS = "Status"
@@ -40,7 +42,7 @@ class TooLarge(Exception):
         super().__init__(f"a message of {size} bytes cannot be sent: the broker takes at most {limit} bytes")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
     """What came back for a request."""
 
@@ -87,7 +89,7 @@ class Broker:
         self._opened = False
         self._stopping = False
         self._reopening: asyncio.Task[None] | None = None
-        self._told = ""
+        self._told: set[str] = set()
         self.on_connected: Callable[[], Awaitable[None]] | None = None
         """Awaited after every connection but the first, when subscriptions of the caller's have to be made anew."""
 
@@ -119,7 +121,7 @@ class Broker:
         await self._client.subscribe(
             self._inbox + ".r.*", cb=self._on_answer, pending_msgs_limit=0, pending_bytes_limit=0
         )
-        self._told = ""
+        self._told.clear()
         self._up.set()
 
     async def close(self) -> None:
@@ -134,7 +136,8 @@ class Broker:
                 await self._client.flush(timeout=2)
             except (nats.errors.Error, asyncio.TimeoutError, OSError):
                 _log.warning("the last messages to the broker may not have left this process")
-        await self._client.close()
+        with suppress(nats.errors.Error, asyncio.TimeoutError, OSError):  # the broker is away
+            await asyncio.wait_for(self._client.close(), timeout=2)
         self._fail_waiting()
 
     async def wait_connected(self) -> None:
@@ -211,7 +214,7 @@ class Broker:
 
     async def _on_connected(self) -> None:
         self._up.set()
-        self._told = ""
+        self._told.clear()
         if not self._stopping:
             _log.info("connected to the broker again")
             if self.on_connected is not None:
@@ -232,8 +235,9 @@ class Broker:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
-        if text != self._told and not self._stopping:  # the same sentence ten times a second helps nobody
-            self._told = text
+        # The same sentences ten times a second help nobody.
+        if text not in self._told and len(self._told) < _MOST_SENTENCES and not self._stopping:
+            self._told.add(text)
             _log.warning("broker: %s", text)
 
 

@@ -42,7 +42,7 @@ class Process:
     memory: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Attempt:
     """One attempt at one message."""
 

@@ -30,11 +30,13 @@ class StartError(Exception):
 
 def text_of(error: BaseException) -> str:
     """Return the error as callers and dead letters see it, without file and line."""
+    name = type(error).__name__
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"its text cannot be read ({type(broken).__name__})"
     if type(error) is FinalError:
-        return str(error) or "final error"
-    if isinstance(error, KeyError):  # its str() is the key alone
-        return f"{type(error).__name__}: {error}"
-    name, message = type(error).__name__, str(error)
+        return message or "final error"
     return f"{name}: {message}" if message else name
 
 

@@ -149,6 +149,8 @@ def _takes(function: Any, count: int, shape: str) -> None:
         raise UsageError(f"{where(function)} cannot be called as {shape}") from None
     except ValueError:  # a builtin without a signature: nothing to check
         return
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{where(function)} is a generator: send messages with ctx.send_output instead of yield")
 
 
 def _request_type(function: Callable[..., Any]) -> type[Message]:

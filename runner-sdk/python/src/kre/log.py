@@ -15,7 +15,7 @@ LOGGER = logging.getLogger("kre.node")
 """The logger behind ctx.logger."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Labels:
     """Ids that a record carries when it belongs to a message."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from kre import wire
 from kre.config import NodeConfig
 from kre.wire import Delivery, Kind
 
+_KINDS = {kind.value: kind for kind in Kind}
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, slots=True)
 class Message:
     """A delivered message, from its arrival to its acknowledgement."""
 
@@ -27,33 +28,24 @@ class Message:
     handler_us: int = 0
     """Time spent in handlers of this process for it, microseconds, all attempts."""
 
-    @property
-    def key(self) -> tuple[str, int]:
-        """What tells it from every other message."""
-        return (self.delivery.stream, self.delivery.sequence)
+    key: tuple[str, int] = field(init=False)
+    """What tells it from every other message."""
+    id: str = field(init=False)
+    """Its message id; one that a stranger published without gets one from its place in the stream."""
+    request_id: str = field(init=False)
+    """Id of the request it belongs to."""
+    sender: str = field(init=False)
+    """Name of the node that sent it."""
+    kind: Kind = field(init=False)
+    """What it is; an unknown kind counts as ordinary."""
 
-    @cached_property
-    def id(self) -> str:
-        """Its message id; one that a stranger published without gets one from its place in the stream."""
-        return self.headers.get(wire.MESSAGE_ID) or f"{self.delivery.stream}-{self.delivery.sequence}"
-
-    @cached_property
-    def request_id(self) -> str:
-        """Id of the request it belongs to."""
-        return self.headers.get(wire.REQUEST_ID, "") or self.id
-
-    @property
-    def sender(self) -> str:
-        """Name of the node that sent it."""
-        return self.headers.get(wire.SENDER, wire.ENTRYPOINT)
-
-    @cached_property
-    def kind(self) -> Kind:
-        """What it is; an unknown kind counts as ordinary."""
-        try:
-            return Kind(self.headers.get(wire.KIND, "ok"))
-        except ValueError:
-            return Kind.OK
+    def __post_init__(self) -> None:
+        headers, delivery = self.headers, self.delivery
+        self.key = (delivery.stream, delivery.sequence)
+        self.id = headers.get(wire.MESSAGE_ID) or f"{delivery.stream}-{delivery.sequence}"
+        self.request_id = headers.get(wire.REQUEST_ID) or self.id
+        self.sender = headers.get(wire.SENDER, wire.ENTRYPOINT)
+        self.kind = _KINDS.get(headers.get(wire.KIND, ""), Kind.OK)
 
     @property
     def reply_to(self) -> str:
@@ -64,7 +56,7 @@ class Message:
         """Return the id of this message's run at a node."""
         return wire.run_id(self.id, node.workflow, node.id, _number(self.headers.get(wire.RESEND), 0))
 
-    @cached_property
+    @property
     def accepted_ns(self) -> int:
         """When the entry message was stored, broker's clock, Unix nanoseconds."""
         return _number(self.headers.get(wire.ACCEPTED_AT), self.delivery.stored_ns)

@@ -12,7 +12,7 @@ from kre.errors import FinalError
 from kre.wire import Kind
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sent:
     """A message as the handler sent it: a serialized Any, and where to."""
 
@@ -54,7 +54,7 @@ class Outputs:
         self.open = False
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Chosen:
     """What becomes of an attempt's messages once its handler has returned."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ MOST_BYTES = 64 * 1024 * 1024
 """Bytes that a process holds at most, as far as the last messages tell."""
 _EXPIRES = 30.0
 _HEARTBEAT = 5.0
+_FAREWELL = 2.0
 _MISSING = (10014, 10059)
 _NS = 1_000_000_000
 
@@ -102,11 +104,11 @@ class Puller:
                 await old.unsubscribe()
 
     async def unbind(self) -> None:
-        """Take nothing any more."""
-        if self._subscription is not None:
-            with suppress(nats.errors.Error):
-                await self._subscription.unsubscribe()
-            self._subscription = None
+        """Ask for nothing any more, and return when what was on its way has come."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and self._broker.connected:
+            with suppress(nats.errors.Error, asyncio.TimeoutError, OSError):  # the broker went away meanwhile
+                await asyncio.wait_for(subscription.drain(), _FAREWELL)  # type: ignore[no-untyped-call]
 
     async def ask(self, window: int) -> None:
         """Ask for what is missing to a full window, once half of it is."""

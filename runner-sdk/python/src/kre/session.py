@@ -62,7 +62,7 @@ class _Try(Job):
     ended: asyncio.Future[_Try | None]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Early:
     """Something that a running handler sends at once."""
 
@@ -156,7 +156,7 @@ class Session:
                 job.ended.set_result(None)
         if self._lives:
             await asyncio.wait(self._lives, timeout=DRAIN)
-        for life in self._lives:
+        for life in list(self._lives):
             _log.warning("stopping before a message has ended: it will be handled again")
             life.cancel()
 
@@ -223,6 +223,8 @@ class Session:
     # Choosing what runs next
 
     def _pump(self) -> None:
+        if self._stopping.is_set():
+            return
         while self._alone is None and self._in_user < AHEAD_OF_USER:
             if self._in_user + self._confirming >= MOST_CONFIRMING:
                 return
@@ -317,6 +319,9 @@ class Session:
 
     async def _attempt(self, held: _Held) -> _Try | None:
         """Have the handler run; None if the process stops before it began."""
+        if self._stopping.is_set():
+            self._in_user -= 1
+            return None
         message = held.message
         message.attempts += 1
         labels = Labels(message.request_id, message.id, message.attempts)

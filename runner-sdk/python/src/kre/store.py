@@ -34,7 +34,7 @@ _EXPECTED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Outgoing:
     """A message to be stored."""
 
@@ -43,7 +43,7 @@ class Outgoing:
     headers: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Stored:
     """The broker's confirmation."""
 

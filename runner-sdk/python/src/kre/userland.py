@@ -178,7 +178,9 @@ class Userland:
             handler = self._choose(job)
             result = contextvars.copy_context().run(self._call, job, handler)
             if inspect.isawaitable(result):  # a plain function that returned a coroutine
-                result = asyncio.run_coroutine_threadsafe(_wait(result), self._loop).result()
+                result, error = asyncio.run_coroutine_threadsafe(_outcome(result), self._loop).result()
+                if error is not None:
+                    raise error
             self._take(job, result)
         except BaseException as error:
             job.error = error
@@ -258,8 +260,12 @@ class Userland:
         self._done(job)
 
 
-async def _wait(awaitable: Any) -> Any:
-    return await awaitable
+async def _outcome(awaitable: Any) -> tuple[Any, BaseException | None]:
+    """Return a result or an error; SystemExit, raised, would stop the loop as well."""
+    try:
+        return await awaitable, None
+    except BaseException as error:
+        return None, error
 
 
 def _bearable(error: BaseException) -> BaseException:

@@ -82,7 +82,7 @@ def _key_token(text: str) -> str:
     return re.sub(r"[^-_a-zA-Z0-9]", "_", text)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Delivery:
     """What the broker says of a delivered message, read from its acknowledgement subject."""
 
