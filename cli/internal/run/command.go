@@ -49,10 +49,12 @@ func (c *Command) Help() string {
   kre run demo --log-format json | jq .message
 
 Then, in another terminal: kre call RPC '{"field": "value"}'
+
 Ctrl-C stops everything, a second one at once.`
 }
 
-// Run runs the version until ctx is cancelled or something ends it.
+// Run runs the version until ctx is cancelled or something ends it. The error is context.Canceled where a person did not
+// wait for an orderly start or end.
 func (c *Command) Run(ctx context.Context) error {
 	settings, err := c.settings()
 	if err != nil {

@@ -65,12 +65,21 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 		options.Guard = settings.guard()
 	}
 	s.super = proc.New(options)
+	over, watched := make(chan struct{}), make(chan struct{})
+	forced := false
+	defer func() {
+		close(over)
+		<-watched
+		if forced {
+			err = errors.Join(err, context.Canceled)
+		}
+	}()
 	defer s.end()
-	over := make(chan struct{})
-	defer close(over)
 	go func() {
+		defer close(watched)
 		select {
 		case <-settings.again:
+			forced = true
 			s.super.KillAll()
 		case <-over:
 		}
