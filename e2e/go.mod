@@ -1,6 +1,6 @@
 module github.com/konstellation-io/kre/e2e
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/konstellation-io/kre/kit v0.0.0
@@ -13,6 +13,8 @@ require (
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )
+
+require golang.org/x/sys v0.49.0 // indirect
 
 replace github.com/konstellation-io/kre/krt => ../krt
 
