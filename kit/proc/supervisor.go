@@ -86,6 +86,7 @@ func (s *Supervisor) Start(spec Spec) *Process {
 	}
 	go func() {
 		p.run()
+		<-p.feed.drained // Close waits for those that are still being told of
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.processes, p)

@@ -106,11 +106,7 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // complain writes an error as all of kre's errors are written.
 func complain(stderr io.Writer, err error) {
-	text := err.Error()
-	if strings.Count(text, "\n") > 0 && !strings.HasSuffix(text, "\n") {
-		text += "\n"
-	}
-	fmt.Fprintf(stderr, "kre: %s\n", strings.TrimRight(text, "\n")) //nolint:errcheck // nobody is left to be told
+	fmt.Fprintf(stderr, "kre: %s\n", strings.TrimRight(err.Error(), "\n")) //nolint:errcheck // nobody is left to be told
 }
 
 // version is what the Go toolchain knows about this build.

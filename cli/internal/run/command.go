@@ -101,12 +101,15 @@ type settings struct {
 	again   <-chan struct{}  // closed when everything is to end at once
 }
 
+// most is how many attempts or replicas can be meant.
+const most = 1000
+
 func (c *Command) settings() (settings, error) {
 	switch {
-	case c.Attempts < 0:
-		return settings{}, fmt.Errorf("--attempts %d: want at least 1", c.Attempts)
-	case c.Replicas < 0:
-		return settings{}, fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
+	case c.Attempts < 0 || c.Attempts > most:
+		return settings{}, fmt.Errorf("--attempts %d: want 1 to %d", c.Attempts, most)
+	case c.Replicas < 0 || c.Replicas > most:
+		return settings{}, fmt.Errorf("--replicas %d: want 1 to %d", c.Replicas, most)
 	}
 	for _, port := range []int{c.GRPCPort, c.HTTPPort} {
 		if port < 0 || port > 65535 {

@@ -239,7 +239,7 @@ func TestSaysWhatIsWrongBeforeAnythingStarts(t *testing.T) {
 		"missing .env":      {[]string{"run", ".", "--env-file", "none.env"}, "kre: the file of configuration values: ", 1},
 		"impossible port":   {[]string{"run", ".", "--grpc-port", strconv.Itoa(1 << 16)}, "kre: port 65536: want 0 to 65535\n", 1},
 		"unknown flag":      {[]string{"run", ".", "--nowatch"}, `kre: unknown flag --nowatch, did you mean "--no-watch"?`, 2},
-		"negative attempts": {[]string{"run", ".", "--attempts=-1"}, "kre: --attempts -1: want at least 1\n", 1},
+		"negative attempts": {[]string{"run", ".", "--attempts=-1"}, "kre: --attempts -1: want 1 to 1000\n", 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

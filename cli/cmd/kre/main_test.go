@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func line(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = start(ctx, args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestHelpListsTheCommandsAndTeaches(t *testing.T) {
+	for _, args := range [][]string{{}, {"--help"}} {
+		code, out, errs := line(t.Context(), args...)
+		require.Equal(t, exitOK, code)
+		require.Empty(t, errs)
+		for _, command := range []string{"init", "validate", "pack", "inspect", "run", "generate", "call"} {
+			require.Regexp(t, `(?m)^  `+command+` +[A-Z]`, out)
+		}
+		require.Contains(t, out, "kre run demo")
+	}
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	for _, command := range []string{"init", "validate", "pack", "inspect", "run", "generate", "call"} {
+		code, out, _ := line(t.Context(), command, "--help")
+		require.Equal(t, exitOK, code)
+		require.Contains(t, out, "Usage: kre "+command)
+	}
+}
+
+func TestTheVersionIsPrinted(t *testing.T) {
+	code, out, _ := line(t.Context(), "--version")
+	require.Equal(t, exitOK, code)
+	require.Regexp(t, `^kre `, out)
+}
+
+func TestAWrongCommandLineEndsWithTwo(t *testing.T) {
+	code, out, errs := line(t.Context(), "rum")
+	require.Equal(t, exitUsage, code)
+	require.Empty(t, out)
+	require.Equal(t, "kre: unexpected argument rum, did you mean \"run\"?\nTry kre --help.\n", errs)
+}
+
+func TestWhatCannotBeDoneEndsWithOneAndOneComplaint(t *testing.T) {
+	code, _, errs := line(t.Context(), "inspect", t.TempDir()+"/none")
+	require.Equal(t, exitFailed, code)
+	require.Regexp(t, `^kre: .*none`, errs)
+}
+
+func TestAnErrorOfSeveralLinesIsOneComplaint(t *testing.T) {
+	var out bytes.Buffer
+	complain(&out, errors.New("one\n  two\n"))
+	require.Equal(t, "kre: one\n  two\n", out.String())
+}
