@@ -91,6 +91,7 @@ class Puller:
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._heard = 0.0
+        self._closed = False
 
     async def bind(self) -> None:
         """Subscribe anew; what was asked for before is forgotten."""
@@ -109,6 +110,7 @@ class Puller:
         if subscription is not None and self._broker.connected:
             with suppress(nats.errors.Error, asyncio.TimeoutError, OSError):  # the broker went away meanwhile
                 await asyncio.wait_for(subscription.drain(), _FAREWELL)  # type: ignore[no-untyped-call]
+        self._closed = True
 
     async def ask(self, window: int) -> None:
         """Ask for what is missing to a full window, once half of it is."""
@@ -134,6 +136,8 @@ class Puller:
         return self.asked > 0 and time.monotonic() - self._heard > 2 * _HEARTBEAT + 1
 
     async def _on_delivery(self, delivered: Msg) -> None:
+        if self._closed:  # a connection that came back late remembers the subscription
+            return
         self._heard = time.monotonic()
         headers = delivered.headers or {}
         delivery = wire.parse_delivery(delivered.reply) if delivered.reply else None
