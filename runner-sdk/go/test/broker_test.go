@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -75,3 +76,32 @@ func (b *bed) starts(key string) string {
 }
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// acknowledgements returns what the node answers to deliveries from now on.
+func (b *bed) acknowledgements() <-chan string {
+	b.t.Helper()
+	answers := make(chan string, 1000)
+	_, err := b.nc.Subscribe("$JS.ACK."+entryStream+".n-1.>", func(msg *nats.Msg) { answers <- string(msg.Data) })
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.nc.Flush())
+	return answers
+}
+
+// soon returns what comes through a channel.
+func soon[T any](t testing.TB, channel <-chan T) T {
+	t.Helper()
+	select {
+	case value := <-channel:
+		return value
+	case <-time.After(patience):
+		require.FailNow(t, "nothing comes")
+		panic("unreachable")
+	}
+}
+
+// givenBack waits until the node has given something back, past its signs of life.
+func givenBack(t testing.TB, answers <-chan string) {
+	t.Helper()
+	for soon(t, answers) != "-NAK" {
+	}
+}

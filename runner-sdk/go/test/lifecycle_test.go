@@ -72,14 +72,11 @@ func TestSignsOfLifeKeepWhatIsHeld(t *testing.T) {
 		<-hold
 		return ctx.SendAny(body)
 	})
-	signs := make(chan string, 100)
-	_, err := b.nc.Subscribe("$JS.ACK."+entryStream+".n-1.>", func(msg *natsMsg) { signs <- string(msg.Data) })
-	require.NoError(t, err)
-	require.NoError(t, b.nc.Flush())
+	signs := b.acknowledgements()
 	b.ask("slow")
 	// Six signs come in about three seconds, which is longer than the broker waits for an acknowledgement.
 	for range 6 {
-		require.Equal(t, "+WPI", <-signs)
+		require.Equal(t, "+WPI", soon(t, signs))
 	}
 	c, err := b.js.Consumer(t.Context(), entryStream, "n-1")
 	require.NoError(t, err)
@@ -108,7 +105,7 @@ func TestRedeliveryOfWhatIsHeldIsDropped(t *testing.T) {
 	}
 	b.outputs(50)
 	b.ask("slow")
-	<-started
+	soon(t, started)
 	// Somebody else refuses it in the node's name: the broker delivers it again at once.
 	b.nakPending()
 	b.eventually(func() bool {
@@ -162,8 +159,10 @@ func TestTerminatingProcessFinishesWhatItRunsAndGivesBackTheRest(t *testing.T) {
 	for i := range 20 {
 		b.ask(fmt.Sprint(i))
 	}
-	<-started
+	soon(t, started)
+	answers := b.acknowledgements()
 	p.stop()
+	givenBack(t, answers)
 	b.eventually(func() bool { _, err := readFile(p.ready); return err != nil }, "the ready file is gone")
 	// What the first has not begun, another one does, though the first still runs.
 	other := b.run(b.node(), echo)
@@ -171,7 +170,7 @@ func TestTerminatingProcessFinishesWhatItRunsAndGivesBackTheRest(t *testing.T) {
 	close(hold)
 	b.outputs(1)
 	b.settled()
-	<-p.ended
+	soon(t, p.ended)
 	require.NoError(t, p.err)
 	other.end()
 	require.NoError(t, other.err)
@@ -187,9 +186,11 @@ func TestTerminatingProcessGivesBackWhatWaitsForItsNextAttempt(t *testing.T) {
 		return errors.New("no")
 	})
 	b.ask("go")
-	<-failed
+	soon(t, failed)
+	answers := b.acknowledgements()
 	p.end()
 	require.NoError(t, p.err)
+	givenBack(t, answers)
 	b.run(node, echo)
 	require.Equal(t, "go", b.outputs(1)[0].text(t))
 	b.settled()
@@ -207,9 +208,9 @@ func TestHandlerThatDoesNotEndInTimeIsCancelledAndItsMessageGivenBack(t *testing
 		return ctx.Err()
 	}, func(o *runner.Options) { o.DrainFor = time.Millisecond })
 	b.ask("go")
-	<-started
+	soon(t, started)
 	p.end()
-	<-cancelled
+	soon(t, cancelled)
 	require.NoError(t, p.err)
 	require.Zero(t, b.state(deadStream).Msgs)
 	b.run(b.node(), echo)
@@ -221,7 +222,7 @@ func TestNodeWithoutItsConsumerEnds(t *testing.T) {
 	node := b.node()
 	node.Sources[0].Consumer = "other"
 	p := b.run(node, echo)
-	<-p.ended
+	soon(t, p.ended)
 	require.EqualError(t, p.err,
 		`the broker has no consumer "other" of stream "entry_v1_flow": the version has to be prepared before its nodes start`)
 	mustNotExist(t, p.ready)
@@ -247,7 +248,7 @@ func TestInitThatFailsEndsTheNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
 			p := b.run(b.node(), echo, func(o *runner.Options) { o.Init = func(context.Context) error { return load() } })
-			<-p.ended
+			soon(t, p.ended)
 			require.EqualError(t, p.err, name)
 			mustNotExist(t, p.ready)
 			if strings.Contains(name, "panic") {

@@ -94,7 +94,7 @@ func (l *Log) writeJSON(now time.Time, r Record) {
 }
 
 func (l *Log) writeText(now time.Time, r Record) {
-	fmt.Fprintf(&l.buffer, "%s %-5s %s %s", now.Format("15:04:05.000"), strings.ToUpper(string(r.Level)), l.origin.Node, r.Message)
+	fmt.Fprintf(&l.buffer, "%s %-5s %s %s", now.Format("15:04:05.000"), strings.ToUpper(string(r.Level)), l.origin.Node, strings.ReplaceAll(r.Message, "\n", " "))
 	l.pair("error", r.Err)
 	l.pair("request_id", r.RequestID)
 	l.pair("message_id", r.MessageID)
