@@ -56,6 +56,6 @@ func TestWhatCannotBeDoneEndsWithOneAndOneComplaint(t *testing.T) {
 
 func TestAnErrorOfSeveralLinesIsOneComplaint(t *testing.T) {
 	var out bytes.Buffer
-	complain(&out, errors.New("one\n  two\n"))
+	complain(&out, errors.New("one\n  two"))
 	require.Equal(t, "kre: one\n  two\n", out.String())
 }

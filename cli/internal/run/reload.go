@@ -208,7 +208,7 @@ func (s *session) replan(ctx context.Context, open *todo) (plan, error) {
 		open.protos = false
 	}
 	if open.plan {
-		if err := s.api.prepare(ctx, &next, s.settings.attempts); err != nil {
+		if err := s.api.prepare(ctx, &next, s.attempts); err != nil {
 			return plan{}, err
 		}
 		open.python, open.golang = true, true // there may be new nodes

@@ -189,7 +189,7 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	s.programs = newPrograms(s.source, s.screen, s.race)
-	if !s.settings.watch || s.source.packed {
+	if !s.watch || s.source.packed {
 		return nil
 	}
 	s.watcher, err = watch.New(watch.Options{Root: s.source.root, Ignore: unwatched, Also: s.given.watched()})
@@ -200,9 +200,9 @@ func (s *session) open(ctx context.Context) error {
 func (s *session) announce() {
 	var names []string
 	for _, n := range s.current.nodes {
-		for _, name := range n.processes(s.settings.replicas) {
+		for _, name := range n.processes(s.replicas) {
 			names = append(names, name)
-			s.observer.expect(name, n.Name, n.attempts(s.settings.attempts))
+			s.observer.expect(name, n.Name, n.attempts(s.attempts))
 		}
 	}
 	s.screen.Names(names...)
@@ -310,7 +310,7 @@ func (s *session) serve(ctx context.Context) error {
 	if s.api, err = s.startAPI(ctx); err != nil {
 		return err
 	}
-	return s.api.prepare(ctx, &s.current, s.settings.attempts)
+	return s.api.prepare(ctx, &s.current, s.attempts)
 }
 
 func (s *session) choosePorts() error {
