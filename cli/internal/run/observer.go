@@ -12,7 +12,8 @@ import (
 // observer shows what becomes of the processes and what they print.
 type observer struct {
 	screen  *screen.Screen
-	verbose bool
+	verbose bool // everything is shown
+	json    bool // lines are for programs
 
 	mu     sync.Mutex
 	limits map[string]int  // attempts of a message, by name of the process
@@ -20,8 +21,8 @@ type observer struct {
 	hushed bool
 }
 
-func newObserver(verbose bool) *observer {
-	return &observer{verbose: verbose, limits: make(map[string]int), nodes: make(map[string]bool)}
+func newObserver(verbose, json bool) *observer {
+	return &observer{verbose: verbose, json: json, limits: make(map[string]int), nodes: make(map[string]bool)}
 }
 
 // expect announces a process of a node, and how often it tries a message.
@@ -76,7 +77,7 @@ func (o *observer) Printed(l proc.Line) {
 	if _, node := o.limit(l.Name); !node && o.isHushed() {
 		return // kre's own programs have nothing to say about an end that is wanted
 	}
-	if l.Name == entrypointKey && !o.verbose && o.toldByNode(l.Text) {
+	if !o.verbose && o.toldOtherwise(l) {
 		return
 	}
 	if l.Lost > 0 {
@@ -88,17 +89,22 @@ func (o *observer) Printed(l proc.Line) {
 	}
 }
 
-// toldByNode tells whether a line of the entrypoint is about a call that failed in a node, which has logged it better.
-func (o *observer) toldByNode(line string) bool {
-	var call struct {
+// toldOtherwise tells whether a person learns what a line says in a better way: that a node is ready, from us; that a
+// call has failed in a node, from the node.
+func (o *observer) toldOtherwise(l proc.Line) bool {
+	var record struct {
+		Level   string `json:"level"`
 		Message string `json:"message"`
 		Error   string `json:"error"`
 	}
-	if json.Unmarshal([]byte(line), &call) != nil || call.Message != "call" {
+	if o.json || !strings.HasPrefix(l.Text, "{") || json.Unmarshal([]byte(l.Text), &record) != nil {
 		return false
 	}
-	name, _, _ := strings.Cut(call.Error, ": ")
+	if l.Name != entrypointKey {
+		return record.Level == "info" && record.Message == "ready"
+	}
+	name, _, _ := strings.Cut(record.Error, ": ")
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.nodes[name]
+	return record.Message == "call" && o.nodes[name]
 }

@@ -55,7 +55,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 	defer func() { err = errors.Join(err, dir.remove()) }()
 
 	s := &session{
-		settings: settings, dir: dir.path, observer: newObserver(settings.verbose), output: newOutputs(),
+		settings: settings, dir: dir.path, observer: newObserver(settings.verbose, settings.json), output: newOutputs(),
 		nodes: make(map[string]*part), restarts: make(map[string]int),
 	}
 	s.screen = screen.New(screen.Options{Out: s.out, Color: s.color, JSON: s.json, Attempts: s.observer.attempts})
