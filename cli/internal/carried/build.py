@@ -1,6 +1,7 @@
-"""Fills files/ with what a kre executable carries: wheels of the Python SDK, of what it needs and of pytest, and the source
-of the Go SDK. Does nothing when no input has changed. Needs Go, and a Python from 3.10 on with pip or venv; whatever is
-fetched is pinned by hash in locks/.
+"""Fills files/ with what a kre executable carries.
+
+That is wheels of the Python SDK, of what it needs and of pytest, and the source of the Go SDK. Does nothing when no input
+has changed. Needs Go, and a Python from 3.10 on with pip or venv; whatever is fetched is pinned by hash in locks/.
 """
 
 from __future__ import annotations
@@ -40,8 +41,15 @@ def main() -> None:
         work = Path(folder)
         python = python_with_pip(work)
         fetch(python, "runtime.lock", work / "wheels")
-        fetch(python, "dev.lock", work / "dev", "--platform=any", "--implementation=py", "--abi=none",
-              "--python-version=3.10")
+        fetch(
+            python,
+            "dev.lock",
+            work / "dev",
+            "--platform=any",
+            "--implementation=py",
+            "--abi=none",
+            "--python-version=3.10",
+        )
         build_wheel(python, work, work / "wheels")
         pack_go_sdk(work, work / "go-sdk.zip")
         STAMP.unlink(missing_ok=True)
@@ -94,8 +102,18 @@ def fetch(python: str, lock: str, target: Path, *options: str) -> None:
     if not fetched.is_dir():
         FETCHED.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix="partial-", dir=FETCHED))
-        pip(python, "download", "--no-deps", "--require-hashes", "--only-binary=:all:", *options,
-            "-r", str(LOCKS / lock), "-d", str(partial))
+        pip(
+            python,
+            "download",
+            "--no-deps",
+            "--require-hashes",
+            "--only-binary=:all:",
+            *options,
+            "-r",
+            str(LOCKS / lock),
+            "-d",
+            str(partial),
+        )
         partial.rename(fetched)
     shutil.copytree(fetched, target)
 
@@ -109,8 +127,16 @@ def build_wheel(python: str, work: Path, target: Path) -> None:
             content.extractall(backend)
     for path in python_sources():
         put(path, copy / path.relative_to(PYTHON_SDK))
-    pip(python, "wheel", "--no-deps", "--no-build-isolation", "-w", str(target), str(copy),
-        env={"PYTHONPATH": str(backend), "SOURCE_DATE_EPOCH": "315532800"})
+    pip(
+        python,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(target),
+        str(copy),
+        env={"PYTHONPATH": str(backend), "SOURCE_DATE_EPOCH": "315532800"},
+    )
 
 
 def pack_go_sdk(work: Path, target: Path) -> None:
@@ -138,8 +164,13 @@ def pip(python: str, *args: str, env: dict[str, str] | None = None) -> None:
 
 def run(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **(env or {})}, text=True, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        text=True,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     if done.returncode != 0:
         raise BuildError(f"{' '.join(command)}\n{done.stdout.strip()}")
