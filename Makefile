@@ -3,7 +3,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-MODULES  := $(patsubst %/go.mod,%,$(wildcard */go.mod runner-sdk/*/go.mod))
+MODULES  := $(patsubst %/go.mod,%,$(wildcard */go.mod runner-sdk/*/go.mod runner-sdk/*/*/go.mod))
 TOOLS    := $(CURDIR)/.tools
 PYTHON   ?= python3
 VENV     := $(TOOLS)/venv

@@ -20,7 +20,7 @@ type HandlerContext = Context
 // It is a context.Context, which is cancelled when the handler has returned, or when the process has to end and can no
 // longer wait for it.
 type Context struct {
-	context.Context //nolint:containedctx // being one is the point
+	context.Context // being one is the point
 
 	// Logger writes to the log of the node; lines carry the ids of the message.
 	Logger *Logger

@@ -4,7 +4,7 @@ import "google.golang.org/protobuf/proto"
 
 // registered is what Init, Handle and On collect for Run. A process is one node, as a program is one main function: that
 // is what makes a package variable right here and nowhere else.
-var registered = newApp() //nolint:gochecknoglobals // see above
+var registered = newApp()
 
 // Init has load called once, before the first message. An error of load, or a panic, ends the process.
 func Init[Load ~func(*Context) | ~func(*Context) error](load Load) {

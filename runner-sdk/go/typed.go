@@ -16,7 +16,6 @@ import (
 func Typed[Request, Response proto.Message](fn func(*Context, Request) (Response, error)) Handler {
 	var request Request
 	return typedHandler(request, func(ctx *Context, message proto.Message) (proto.Message, error) {
-		//nolint:forcetypeassert // message was made from a Request
 		return fn(ctx, message.(Request))
 	})
 }

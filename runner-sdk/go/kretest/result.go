@@ -90,6 +90,5 @@ func (r *Result) succeeded() {
 
 // Read reads the message into out, which has to be of its type.
 func (s Sent) Read(out proto.Message) error {
-	//nolint:wrapcheck // it names both types already
 	return s.Body.UnmarshalTo(out)
 }

@@ -43,7 +43,7 @@ func (d *Delivery) counts() bool { return d.state == queued || d.state == runnin
 func newDelivery(source int, msg *nats.Msg) (*Delivery, error) {
 	metadata, err := msg.Metadata()
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what it was about
+		return nil, err // the caller says what it was about
 	}
 	return &Delivery{
 		Subject: msg.Subject, Header: msg.Header, Body: msg.Data,

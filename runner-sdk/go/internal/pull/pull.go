@@ -17,9 +17,9 @@ import (
 
 // What is answered to a delivery.
 var (
-	acknowledged = []byte("+ACK") //nolint:gochecknoglobals // a constant that Go has no word for
-	inProgress   = []byte("+WPI") //nolint:gochecknoglobals // as above
-	givenBack    = []byte("-NAK") //nolint:gochecknoglobals // as above
+	acknowledged = []byte("+ACK") // a constant that Go has no word for
+	inProgress   = []byte("+WPI") // as above
+	givenBack    = []byte("-NAK") // as above
 )
 
 const (

@@ -56,7 +56,7 @@ func look(ctx context.Context, conn *broker.Conn, source config.Source) (there b
 	question := &nats.Msg{Subject: "$JS.API.CONSUMER.INFO." + source.Stream + "." + source.Consumer}
 	msg, err := conn.Ask(question).Wait(ctx, lookWait)
 	if err != nil {
-		return false, err //nolint:wrapcheck // bind says what it was about
+		return false, err // bind says what it was about
 	}
 	var answer struct {
 		Error *struct {

@@ -76,7 +76,7 @@ func (r *Runner) storeError(ctx context.Context, run *run, body []byte) (succeed
 	m := r.output(run, 0, exchange.Output{Kind: wire.Error, Body: body})
 	outcome, err := r.store.Save(ctx, run.id, store.Record{Subject: r.node.Output.Error, Header: m.Header(), Body: body})
 	if err != nil || !outcome.Duplicate {
-		return false, err //nolint:wrapcheck // only the end of the process leads here
+		return false, err // only the end of the process leads here
 	}
 	stored, err := r.store.Read(ctx, r.node.Output.Stream, outcome.Sequence)
 	if errors.Is(err, store.ErrGone) {
@@ -84,7 +84,7 @@ func (r *Runner) storeError(ctx context.Context, run *run, body []byte) (succeed
 		// deleted, one too few is lost.
 		return false, nil
 	}
-	return stored.Subject != r.node.Output.Error, err //nolint:wrapcheck // as above
+	return stored.Subject != r.node.Output.Error, err // as above
 }
 
 // putAside stores a dead letter.
@@ -93,7 +93,7 @@ func (r *Runner) putAside(ctx context.Context, id string, d *pull.Delivery, lett
 		_, err := r.store.Save(ctx, id, store.Record{
 			Subject: r.node.DeadLetters.Subject, Header: letter.Header(d.Header), Body: d.Body,
 		})
-		return err //nolint:wrapcheck // told below
+		return err // told below
 	}
 	err := save()
 	if _, ok := errors.AsType[*store.TooLargeError](err); ok {

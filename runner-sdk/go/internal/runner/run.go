@@ -24,7 +24,7 @@ type run struct {
 func (r *Runner) open(d *pull.Delivery) (*run, error) {
 	input, err := wire.Parse(d.Header, d.Body)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says already what is wrong
+		return nil, err // it says already what is wrong
 	}
 	if input.AcceptedAt.IsZero() {
 		input.AcceptedAt = d.Stored // an entry message

@@ -30,7 +30,7 @@ func (r *Runner) succeed(ctx context.Context, run *run, result exchange.Result) 
 				return r.giveUp(ctx, run, exchange.Final(tooLarge))
 			}
 			if err != nil {
-				return err //nolint:wrapcheck // only the end of the process leads here
+				return err // only the end of the process leads here
 			}
 		}
 		answered, err := r.answerCaller(ctx, run, outputs)

@@ -11,7 +11,7 @@ import (
 
 // Trial is one call of a handler.
 type Trial struct {
-	Context  context.Context //nolint:containedctx // it is handed over once
+	Context  context.Context // it is handed over once
 	Exchange *exchange.Exchange
 	Root     string // of the project or package
 	Node     string // name for the log
