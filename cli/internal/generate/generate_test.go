@@ -104,6 +104,24 @@ func TestASecondRunTouchesNothing(t *testing.T) {
 	}
 }
 
+func TestSeveralRunsAtOnceAreTheSameAsOne(t *testing.T) {
+	root := project(t, "krt.yml", simpleManifest, "public_input.proto", simple, "go.mod", "module demo\n")
+	results := make(chan error)
+	const runs = 8
+	for range runs {
+		go func() {
+			_, err := generate.Project(context.Background(), root, generate.Options{})
+			results <- err
+		}()
+	}
+	for range runs {
+		require.NoError(t, <-results)
+	}
+	entries, err := os.ReadDir(filepath.Join(root, "pb"))
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "nothing is left behind")
+}
+
 func TestWhatIsGeneratedNoMoreIsRemovedAndHandwrittenFilesStay(t *testing.T) {
 	root := project(t, "krt.yml", simpleManifest, "public_input.proto", simple, "go.mod", "module demo\n",
 		"other.proto", strings.ReplaceAll(simple, "package demo", "package other"),

@@ -2,6 +2,7 @@ package generate
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -116,7 +117,7 @@ func writeChanged(dir *os.Root, name string, content []byte) (bool, error) {
 	if err := dir.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return false, err
 	}
-	temporary := name + ".new"
+	temporary := name + "." + rand.Text()[:8] // two runs at once must not take each other's
 	if err := dir.WriteFile(temporary, content, 0o644); err != nil {
 		return false, err
 	}
