@@ -1,7 +1,8 @@
 """Fills files/ with what a kre executable carries.
 
-That is wheels of the Python SDK, of what it needs and of pytest, and the source of the Go SDK. Does nothing when no input
-has changed. Needs Go, and a Python from 3.10 on with pip or venv; whatever is fetched is pinned by hash in locks/.
+That is wheels of the Python SDK, of what it needs and of pytest, and the source of the Go SDK. Does nothing when no
+input has changed. Needs Go, and a Python from 3.10 on with pip or venv; whatever is fetched is pinned by hash in
+locks/.
 """
 
 from __future__ import annotations

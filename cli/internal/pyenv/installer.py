@@ -1,8 +1,8 @@
 """Makes a virtual environment and puts wheels into it, with nothing but Python's standard library.
 
 Reads from standard input {"env": folder, "wheels": [files], "compile": [files]}, the last being those of the wheels
-that are compiled at once. The wheels have been checked against their hashes and fit this Python; what they need besides is
-among them.
+that are compiled at once. The wheels have been checked against their hashes and fit this Python; what they need besides
+is among them.
 """
 
 import configparser
