@@ -22,8 +22,8 @@ type Source struct {
 
 // LeftOut is a file or folder of a project that does not go into its package.
 type LeftOut struct {
-	Path   string // slash-separated below the project's root; a folder's ends in a slash
-	Reason string
+	Path   string `json:"path"` // slash-separated below the project's root; a folder's ends in a slash
+	Reason string `json:"reason"`
 }
 
 // Scan lists the files of a project that go into its package, sorted by path, and what does not: what the file

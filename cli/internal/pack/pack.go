@@ -1,20 +1,102 @@
-// Package pack is `kre pack`: a project becomes a .krt.
+// Package pack is `kre pack`: a project becomes a .krt. What is made for the package (executables, generated code,
+// wheels) goes into the archive beside the project's files; in the project itself only kre's own folder and
+// requirements.lock are written.
 package pack
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/krt/archive"
+	"github.com/konstellation-io/kre/krt/manifest"
 )
 
-// Command packs a project.
+// Command is the command line.
 type Command struct {
-	Project  string `arg:"" optional:"" default:"." type:"existingdir" help:"Folder of the project."`
-	Output   string `short:"o" placeholder:"FILE" type:"path" help:"File to write; <version>.krt by default."`
-	NoVendor bool   `help:"Leave out the wheels of Python nodes: they start with the SDK's own only."`
-	Platform string `placeholder:"OS/ARCH" help:"Platform of the package; only this machine's for now."`
+	Project  string `arg:"" optional:"" default:"." help:"Folder of the project."`
+	Output   string `short:"o" placeholder:"FILE" type:"path" help:"File to write. Default: <version>.krt."`
+	NoVendor bool   `help:"Leave out the wheels of Python nodes: they start with what the SDK itself needs."`
+	Platform string `placeholder:"OS/ARCH" help:"Platform to pack for; only this machine's for now."`
+}
+
+// Help is shown below the flags.
+func (c *Command) Help() string {
+	return `Examples:
+  kre pack                       the project in this folder
+  kre pack demo -o demo.krt      into this file
+
+Never packed: version control, .env, virtual environments, keys, caches, and what .krtignore
+lists (in the syntax of .gitignore). What was left out is printed.`
 }
 
 // Run packs the project and prints what is in the package and what was left out.
 func (c *Command) Run(ctx context.Context) error {
-	return errors.New("pack: in the making")
+	return c.run(ctx, os.Stdout, os.Stderr)
+}
+
+func (c *Command) run(ctx context.Context, stdout, stderr *os.File) error {
+	if here := runtime.GOOS + "/" + runtime.GOARCH; c.Platform != "" && c.Platform != here {
+		return fmt.Errorf("--platform %s: packing for another platform than this machine's, %s, cannot be done yet", c.Platform, here)
+	}
+	p := look.Printer{Out: stdout, Color: screen.WantsColor(stdout)}
+	subject, err := look.Open(ctx, c.Project)
+	if err != nil {
+		return err
+	}
+	p.Problems(subject.Problems)
+	if complaints := subject.Problems.Complaints(); len(complaints) > 0 {
+		return fmt.Errorf("%s: %s, nothing is packed", subject.Name, look.Count(len(complaints), "complaint"))
+	}
+	output := c.Output
+	if output == "" {
+		output = subject.Manifest.Version + ".krt"
+	}
+	packed, err := c.pack(ctx, subject.Manifest, output, p, stderr)
+	if err != nil {
+		return err
+	}
+	report(p, output, packed)
+	return nil
+}
+
+func (c *Command) pack(ctx context.Context, m *manifest.Manifest, output string, p look.Printer, stderr *os.File) (_ *archive.Packed, err error) {
+	work, err := os.MkdirTemp("", "kre-pack-*")
+	if err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	s := staging{project: c.Project, work: work, manifest: m, say: func(text string) { p.Line("%s", p.Paint(look.Dim, text)) }}
+	if err := s.stage(ctx, c.NoVendor); err != nil {
+		return nil, err
+	}
+	progress, stop := progressBar(stderr)
+	defer stop()
+	return archive.Pack(ctx, c.Project, output, archive.PackOptions{Extra: s.extra, Progress: progress})
+}
+
+// report prints what has been packed.
+func report(p look.Printer, output string, packed *archive.Packed) {
+	p.Line("%s %s: %s, %s, %s unpacked", p.Paint(look.Green, "✓"), shorten(output), size(packed.Bytes),
+		look.Count(len(packed.Files), "file"), size(packed.Size))
+	p.Line("digest sha256:%s", packed.Digest)
+	writeLeftOut(p, packed.LeftOut)
+}
+
+// shorten names a file as seen from here, where that is shorter.
+func shorten(name string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return name
+	}
+	below, err := filepath.Rel(here, name)
+	if err != nil || len(below) >= len(name) {
+		return name
+	}
+	return below
 }

@@ -92,6 +92,9 @@ func (r *requirements) read(name string, within []string) error {
 	return nil
 }
 
+// lock answers the file on this machine that the lock of the requirements is in, if there is one.
+func (r *requirements) lock() string { return filepath.Join(filepath.Dir(r.name), lockFile) }
+
 // any reports whether anything is required.
 func (r *requirements) any() bool {
 	for line := range strings.Lines(r.text) {

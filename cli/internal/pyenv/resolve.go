@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/kit/proc"
 )
 
 // resolve answers what requirements resolve to here, together with the SDK's own: what the lock beside them says, or
@@ -22,7 +23,7 @@ func resolve(ctx context.Context, opts Options, sdk []wheel, wanted *requirement
 		return lock{}, err
 	}
 	python, inputs := *opts.Interpreter, wanted.inputs(needs)
-	beside, ours, err := readLock(filepath.Join(filepath.Dir(wanted.name), lockFile))
+	beside, ours, err := readLock(wanted.lock())
 	if err != nil {
 		return lock{}, err
 	}
@@ -170,7 +171,7 @@ func writePins(pins []pin, options []string) (string, error) {
 
 // uvCommand is a run of uv that keeps to kre's cache and to the Python it is given.
 func uvCommand(ctx context.Context, opts Options, uv string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, uv, args...)
+	cmd := proc.Bind(exec.CommandContext(ctx, uv, args...))
 	cmd.Env = append(os.Environ(), "UV_PYTHON_DOWNLOADS=never", "UV_NO_PROGRESS=1", "NO_COLOR=1", "VIRTUAL_ENV=")
 	if os.Getenv("UV_CACHE_DIR") == "" {
 		cmd.Env = append(cmd.Env, "UV_CACHE_DIR="+filepath.Join(opts.Cache, "uv"))

@@ -3,6 +3,7 @@ package pyenv
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -21,17 +22,17 @@ type VendorOptions struct {
 	Say         func(msg string) // as in [Options]
 }
 
-// Wheel is a wheel that goes into a package.
-type Wheel struct {
+// File is a wheel or a lock that goes into a package.
+type File struct {
 	Path string // in the package, slash-separated
 	Name string // of the file on this machine
 	Size int64  // bytes
 }
 
 // Vendor resolves the requirements of a project's Python nodes for this machine's platform and Python, writes each
-// result to a requirements.lock beside its requirements.txt, and answers the wheels, each once and sorted by path. A lock
-// that is there and still fits is kept. Nodes without requirements need no wheels: kre carries the SDK's.
-func Vendor(ctx context.Context, vendor VendorOptions) ([]Wheel, error) {
+// result to a requirements.lock beside its requirements.txt, and answers the locks and the wheels, each once and sorted
+// by path. A lock that is there and still fits is kept. Nodes without requirements need no wheels: kre carries the SDK's.
+func Vendor(ctx context.Context, vendor VendorOptions) ([]File, error) {
 	opts := Options{Root: vendor.Project, Cache: vendor.Cache, Interpreter: vendor.Interpreter, Say: vendor.Say}
 	var err error
 	if opts.Cache, err = cacheFolder(opts.Cache); err != nil {
@@ -40,7 +41,7 @@ func Vendor(ctx context.Context, vendor VendorOptions) ([]Wheel, error) {
 	if opts.Say == nil {
 		opts.Say = func(string) {}
 	}
-	byPath := map[string]Wheel{}
+	byPath := map[string]File{}
 	done := map[string]bool{}
 	for _, src := range vendor.Srcs {
 		wanted, err := findRequirements(vendor.Project, src)
@@ -58,23 +59,18 @@ func Vendor(ctx context.Context, vendor VendorOptions) ([]Wheel, error) {
 			}
 			opts.Interpreter = &found
 		}
-		wheels, err := vendorOne(ctx, opts, wanted)
+		files, err := vendorOne(ctx, opts, wanted)
 		if err != nil {
 			return nil, err
 		}
-		for _, w := range wheels {
-			byPath[w.Path] = w
+		for _, f := range files {
+			byPath[f.Path] = f
 		}
 	}
-	wheels := make([]Wheel, 0, len(byPath))
-	for _, w := range byPath {
-		wheels = append(wheels, w)
-	}
-	slices.SortFunc(wheels, func(a, b Wheel) int { return strings.Compare(a.Path, b.Path) })
-	return wheels, nil
+	return slices.SortedFunc(maps.Values(byPath), func(a, b File) int { return strings.Compare(a.Path, b.Path) }), nil
 }
 
-func vendorOne(ctx context.Context, opts Options, wanted *requirements) ([]Wheel, error) {
+func vendorOne(ctx context.Context, opts Options, wanted *requirements) ([]File, error) {
 	sdk, err := carriedWheels(false)
 	if err != nil {
 		return nil, err
@@ -91,21 +87,24 @@ func vendorOne(ctx context.Context, opts Options, wanted *requirements) ([]Wheel
 	if err != nil {
 		return nil, err
 	}
-	var wheels []Wheel
+	files := []File{{Path: path.Join(path.Dir(wanted.path), lockFile), Name: wanted.lock()}}
 	for _, name := range names {
-		info, err := os.Stat(name)
-		if err != nil {
-			return nil, err
-		}
 		in := path.Join(wheelsFolder, folderFor(*opts.Interpreter), filepath.Base(name))
-		wheels = append(wheels, Wheel{Path: in, Name: name, Size: info.Size()})
+		files = append(files, File{Path: in, Name: name})
 	}
-	return wheels, nil
+	for i := range files {
+		info, err := os.Stat(files[i].Name)
+		if err != nil {
+			return nil, fmt.Errorf("vendor: %w", err)
+		}
+		files[i].Size = info.Size()
+	}
+	return files, nil
 }
 
 // writeLock writes the lock beside its requirements, unless it is there already.
 func writeLock(wanted *requirements, l lock) error {
-	name := filepath.Join(filepath.Dir(wanted.name), lockFile)
+	name := wanted.lock()
 	old, err := os.ReadFile(name)
 	if err == nil {
 		if string(old) == l.String() {
