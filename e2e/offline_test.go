@@ -29,14 +29,11 @@ func TestPackagesRunWithoutANetwork(t *testing.T) {
 	}
 	t.Parallel()
 	dir := t.TempDir()
-	example := filepath.Join(harness.Repository(t), "examples", "price-estimator")
-	stdout, stderr, code := harness.Command(t, example, "make", "train")
-	require.Zero(t, code, stdout+stderr)
-	harness.MustKre(t, example, "pack", "-o", filepath.Join(dir, "packed.krt"))
+	harness.MustKre(t, trainedExample(t), "pack", "-o", filepath.Join(dir, "packed.krt"))
 
 	byHand := harness.Testdata(t, "steps", harness.Python)
 	onlyChain(t)(byHand)
-	stdout, stderr, code = harness.Command(t, byHand.Dir, "tar", "czf", filepath.Join(dir, "by-hand.krt"), ".")
+	stdout, stderr, code := harness.Command(t, byHand.Dir, "tar", "czf", filepath.Join(dir, "by-hand.krt"), ".")
 	require.Zero(t, code, stdout+stderr)
 
 	self, err := os.Executable()

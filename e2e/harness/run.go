@@ -140,7 +140,7 @@ func (r *Run) Kill(t testing.TB) {
 func (r *Run) WaitNothingLeft(t testing.TB) {
 	t.Helper()
 	Eventually(t, "no process is left", func() (bool, string) {
-		left, err := session(r.cmd.Process.Pid)
+		left, err := Session(r.cmd.Process.Pid)
 		require.NoError(t, err)
 		return len(left) == 0, strings.Join(left, "\n")
 	})
@@ -181,7 +181,7 @@ func (r *Run) Stop(t testing.TB) {
 
 func (r *Run) requireNothingLeft(t testing.TB) {
 	t.Helper()
-	left, err := session(r.cmd.Process.Pid)
+	left, err := Session(r.cmd.Process.Pid)
 	require.NoError(t, err)
 	if len(left) > 0 {
 		r.kill()
@@ -191,7 +191,7 @@ func (r *Run) requireNothingLeft(t testing.TB) {
 
 // kill ends what should have ended by itself, so that it does not disturb other tests.
 func (r *Run) kill() {
-	left, err := session(r.cmd.Process.Pid)
+	left, err := Session(r.cmd.Process.Pid)
 	if err != nil {
 		return
 	}

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// session lists the live processes of a session, one line each. A process that kre starts may leave its process group,
+// Session lists the live processes of a session, one line each. A process that kre starts may leave its process group,
 // but stays in the session that the harness gave to kre.
-func session(id int) ([]string, error) {
+func Session(id int) ([]string, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err

@@ -12,16 +12,20 @@ import (
 	"syscall"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run returns the exit code: 130 where Ctrl-C came before everything was done, as for any program.
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	err := newDemo().run(ctx, os.Getenv("ONCE") == "1")
 	switch {
 	case err == nil:
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		os.Exit(130)
+		return 0
+	case errors.Is(err, context.Canceled):
+		return 130
 	default:
 		fmt.Fprintln(os.Stderr, "make run:", err)
-		os.Exit(1)
+		return 1
 	}
 }

@@ -15,23 +15,24 @@ import (
 	"time"
 )
 
-func main() {
-	if len(os.Args) < 2 {
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run returns the exit code.
+func run(readmes []string) int {
+	if len(readmes) == 0 {
 		fmt.Fprintln(os.Stderr, "usage: examples README.md…")
-		os.Exit(2)
+		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	failed := 0
-	for _, readme := range os.Args[1:] {
+	code := 0
+	for _, readme := range readmes {
 		if err := follow(ctx, readme); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			failed++
+			code = 1
 		}
 	}
-	if failed > 0 {
-		os.Exit(1)
-	}
+	return code
 }
 
 // follow does what one README says.
