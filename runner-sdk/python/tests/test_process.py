@@ -175,7 +175,9 @@ async def test_a_blocking_handler_keeps_its_message_and_its_neighbours(
         process = version.processes[0]
         await eventually(lambda: process.printed("began block"), "the handler to begin")
         info = await version.api(f"CONSUMER.INFO.{version.stream()}.node", {})
-        await asyncio.sleep(3)  # what is waited for is that nothing happens: no redelivery
+        signs = await version.nc.subscribe(f"$JS.ACK.{version.stream()}.node.>")
+        for _ in range(6):  # one each half second, and the broker waits for two
+            assert (await signs.next_msg(timeout=5)).data == b"+WPI"
         after = await version.api(f"CONSUMER.INFO.{version.stream()}.node", {})
         assert after["delivered"]["consumer_seq"] == info["delivered"]["consumer_seq"]
         (version.root / "go").touch()
