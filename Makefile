@@ -19,6 +19,7 @@ GRPCURL     := $(TOOLS)/bin/grpcurl-$(GRPCURL_VERSION)
 
 export KRE_TEST_NATS_SERVER := $(NATS_SERVER)
 export KRE_TEST_GRPCURL     := $(GRPCURL)
+export KRE_TEST_PYTHON      := $(VENV)/bin/python
 export KRE_BIN              := $(CURDIR)/bin
 
 .PHONY: help
@@ -69,7 +70,7 @@ bench: build ## measure, print and write build/bench.json
 test: test-go test-python test-e2e ## run every test
 
 .PHONY: test-go
-test-go: carried $(NATS_SERVER)
+test-go: carried $(VENV)/ready
 	@for module in $(filter-out e2e,$(MODULES)); do \
 	  echo "== $$module"; (cd $$module && go test -race ./...); \
 	done

@@ -15,9 +15,7 @@ import (
 func interpreter(t *testing.T) string {
 	t.Helper()
 	python := os.Getenv("KRE_TEST_PYTHON")
-	if python == "" {
-		t.Skip("KRE_TEST_PYTHON names no Python with protobuf and mypy; `make test` sets it")
-	}
+	require.NotEmpty(t, python, "KRE_TEST_PYTHON has to name a Python with protobuf and mypy; `make test` sets it")
 	return python
 }
 

@@ -55,6 +55,7 @@ func (s *session) nodeEnv(n node, program program) map[string]string {
 	}
 	if n.Python() {
 		env["PYTHONUNBUFFERED"] = "1" // what it prints shows at once
+		env["PYTHONSAFEPATH"] = "1"   // a user's logging.py or kre/ does not stand in for the real one before the runner is up
 	}
 	maps.Copy(env, n.Env)
 	declared := s.current.manifest.ConfigOf(n.Node)

@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// shortID is how much of a request id is shown: as much as `kre call` shows.
+// shortID is how much of the end of a request id is shown. Its beginning is the time: the same for minutes.
 const shortID = 6
 
 // record is a log line of an SDK or of one of kre's own programs.
@@ -62,7 +62,7 @@ func (r record) render(attempts int, paint func(color, text string) string) []st
 	}
 	words := []string{paint(color, level)}
 	if r.RequestID != "" {
-		words = append(words, paint(dim, clean(r.RequestID[:min(shortID, len(r.RequestID))])))
+		words = append(words, paint(dim, clean(r.RequestID[max(0, len(r.RequestID)-shortID):])))
 	}
 	if r.Where != "" {
 		words = append(words, clean(r.Where))

@@ -22,7 +22,7 @@ func TestLogLinesAreRenderedForPeople(t *testing.T) {
 	tests := map[string]struct{ line, want string }{
 		"a failed handler": {
 			`{"time":"t","level":"error","node":"greet","message":"handler failed","request_id":"01JD8ABCDEF","where":"src/greet/main.py:7","error":"KeyError: 'nmae'","attempt":1}`,
-			"greet  ERROR 01JD8A src/greet/main.py:7 KeyError: 'nmae' attempt 1/1\n",
+			"greet  ERROR ABCDEF src/greet/main.py:7 KeyError: 'nmae' attempt 1/1\n",
 		},
 		"a message":         {`{"level":"info","message":"hello"}`, "greet  INFO hello\n"},
 		"an error":          {`{"level":"warn","message":"cannot send","error":"too large"}`, "greet  WARN cannot send: too large\n"},
