@@ -95,3 +95,22 @@ func endsTheWaitOverHTTP(t *testing.T, v *version) {
 	require.Equal(t, codes.DeadlineExceeded, answer.GRPCCode(), answer.Body)
 	v.waitRuns(t, "later", "first", "second", "third")
 }
+
+func triesAsOften(t *testing.T, v *version) {
+	_, err := v.GRPC(t).Call(patience(t), "steps.Steps/Diamond", `{"id":"often","fail":"split"}`)
+	require.Equal(t, codes.Internal, status.Code(err), err)
+	require.Regexp(t, `^split: .*no often$`, status.Convert(err).Message())
+	require.Equal(t, "5", failureOf(t, err).GetMetadata()["attempts"])
+	v.waitRuns(t, "often", "split", "split", "split", "split", "split")
+}
+
+// Five attempts take at least 1.5 s, the pauses between them alone.
+func tellsWhatWentWrong(t *testing.T, v *version) {
+	answer, err := v.Post(patience(t), "/steps.Steps/Diamond", "application/json", `{"id":"wrong","fail":"split"}`,
+		"Connect-Protocol-Version: 1", "Connect-Timeout-Ms: 1200")
+	require.NoError(t, err)
+	require.Equal(t, codes.DeadlineExceeded, answer.GRPCCode(), answer.Body)
+	require.Contains(t, answer.Message(), "no wrong")
+	require.Contains(t, answer.Message(), "split")
+	v.waitRuns(t, "wrong", "split", "split", "split", "split", "split")
+}

@@ -105,6 +105,8 @@ func TestVersion(t *testing.T) {
 		{"hands an error to the nodes behind, once", handsAnErrorOn},
 		{"ends the wait at the caller's deadline, not the work", endsTheWait},
 		{"ends the wait at the deadline of a caller over HTTP", endsTheWaitOverHTTP},
+		{"tries as often as the manifest says", triesAsOften},
+		{"tells at the end of the wait what went wrong last", tellsWhatWentWrong},
 		{"refuses what does not fit its proto", refusesWhatDoesNotFit},
 		{"refuses what is not there", refusesWhatIsNotThere},
 		{"refuses what is too large", refusesWhatIsTooLarge},
