@@ -53,7 +53,10 @@ func findRequirements(root, src string) (*requirements, error) {
 		return nil, err
 	}
 	r := &requirements{path: path.Join(dir, requirementsFile)}
-	r.name = filepath.Join(root, filepath.FromSlash(r.path))
+	// Whole, for uv runs in the folder of the file.
+	if r.name, err = filepath.Abs(filepath.Join(root, filepath.FromSlash(r.path))); err != nil {
+		return nil, fmt.Errorf("find %s: %w", r.path, err)
+	}
 	if err := r.read(r.name, nil); err != nil {
 		return nil, err
 	}
