@@ -33,10 +33,20 @@ type demo struct {
 }
 
 func newDemo() demo {
-	return demo{
-		out: os.Stdout,
-		bin: cmp.Or(os.Getenv("KRE_BIN"), "bin"), example: "examples/price-estimator", work: "build/price-estimator",
+	return demo{out: os.Stdout, bin: programs(), example: "examples/price-estimator", work: "build/price-estimator"}
+}
+
+// programs is the folder of the programs, as one would type it here.
+func programs() string {
+	bin := cmp.Or(os.Getenv("KRE_BIN"), "bin")
+	here, err := os.Getwd()
+	if err != nil {
+		return bin
 	}
+	if below, err := filepath.Rel(here, bin); err == nil && filepath.IsLocal(below) {
+		return below
+	}
+	return bin
 }
 
 // run does everything in order, and stops what it started.
