@@ -16,7 +16,6 @@ import (
 // Reader yields the files of a package one after the other, as they arrive, and refuses a package as soon as it can be
 // known to be bad. What it has yielded is only known to be good when [Reader.Next] has answered io.EOF.
 type Reader struct {
-	gzip   *gzip.Reader
 	blocks *blockReader
 	tar    *tar.Reader
 	paths  *pathSet
@@ -32,7 +31,7 @@ type Reader struct {
 
 // NewReader reads the package in r. It refuses what is not gzip at once.
 func NewReader(r io.Reader, limits Limits) (*Reader, error) {
-	unzipped, err := gzip.NewReader(r)
+	unzipped, err := newMembers(r)
 	switch {
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, io.EOF):
 		return nil, refuse(ErrNotGzip, "", "this is not a .krt: it is not compressed with gzip")
@@ -44,7 +43,7 @@ func NewReader(r io.Reader, limits Limits) (*Reader, error) {
 	blocks := &blockReader{r: unzipped}
 	limits = limits.orDefaults()
 	return &Reader{
-		gzip: unzipped, blocks: blocks, tar: tar.NewReader(blocks),
+		blocks: blocks, tar: tar.NewReader(blocks),
 		paths: newPathSet(limits.MaxEntries), limits: limits, sum: sha256.New(),
 	}, nil
 }
@@ -191,14 +190,12 @@ func (r *Reader) wrap(err error) error {
 	case errors.As(err, &refusal):
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		if r.blocks.ended && r.blocks.read < blockSize {
+		if r.blocks.eof && r.blocks.read < blockSize {
 			return refuse(ErrNotTar, "", "this is not a .krt: what it unpacks to is not a tar archive")
 		}
 		return truncated()
 	case errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
 		return refuse(ErrDamaged, "", "the package is damaged: its content does not match its checksum")
-	case errors.Is(err, gzip.ErrHeader):
-		return trailing()
 	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong):
 		if r.blocks.read <= blockSize {
 			return refuse(ErrNotTar, "", "this is not a .krt: what it unpacks to is not a tar archive")
