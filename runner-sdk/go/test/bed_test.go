@@ -236,7 +236,11 @@ func (b *bed) settled() {
 	b.t.Helper()
 	b.eventually(func() bool {
 		c, err := b.js.Consumer(b.t.Context(), entryStream, "n-1")
-		return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+		if err != nil {
+			return false
+		}
+		info := c.CachedInfo()
+		return info.Delivered.Stream >= b.state(entryStream).LastSeq && info.NumPending == 0 && info.NumAckPending == 0
 	}, "every message is acknowledged")
 }
 

@@ -41,7 +41,12 @@ func (r *Runner) answer(ctx context.Context, run *run, msg *nats.Msg) error {
 	if msg == nil {
 		return nil
 	}
-	err := r.repeat(ctx, msg, run.deadline())
+	return r.answered(ctx, run, msg, r.conn.Ask(msg))
+}
+
+// answered is answer of a reply that has been sent once.
+func (r *Runner) answered(ctx context.Context, run *run, msg *nats.Msg, first *broker.Answer) error {
+	err := r.repeat(ctx, msg, first, run.deadline())
 	if errors.Is(err, errCallerGone) || errors.Is(err, errDeaf) {
 		r.logRun(logline.Warn, run, "the reply ("+msg.Header.Get(wire.HeaderKind)+") is unanswered", err)
 		return nil
@@ -49,11 +54,11 @@ func (r *Runner) answer(ctx context.Context, run *run, msg *nats.Msg) error {
 	return err
 }
 
-func (r *Runner) repeat(ctx context.Context, msg *nats.Msg, deadline time.Time) error {
+func (r *Runner) repeat(ctx context.Context, msg *nats.Msg, answer *broker.Answer, deadline time.Time) error {
 	var deafSince time.Time
-	for {
+	for ; ; answer = r.conn.Ask(msg) {
 		began := time.Now()
-		_, err := r.conn.Ask(msg).Wait(ctx, replyEach)
+		_, err := answer.Wait(ctx, replyEach)
 		now := time.Now()
 		switch {
 		case err == nil:
@@ -90,10 +95,14 @@ type early struct {
 // answerEarly begins to send an early message to the caller, while its handler goes on.
 func (r *Runner) answerEarly(ctx context.Context, run *run, o exchange.Output) {
 	msg := r.envelope(run, o.Kind, o.Body, time.Since(run.began))
+	if msg == nil {
+		return
+	}
 	e := &early{done: make(chan struct{})}
 	run.early = append(run.early, e)
+	first := r.conn.Ask(msg) // at once, so that no later answer overtakes it
 	r.pending.Go(func() {
-		e.err = r.answer(ctx, run, msg)
+		e.err = r.answered(ctx, run, msg, first)
 		close(e.done)
 	})
 }

@@ -1,0 +1,222 @@
+package spec_test
+
+import (
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/krt/manifest"
+	"github.com/konstellation-io/kre/krt/plan"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+const (
+	patience = 30 * time.Second // for a condition to come true
+	look     = 5 * time.Millisecond
+)
+
+// version is a broker with everything the plan of manifest.yml asks for.
+type version struct {
+	t      *testing.T
+	plan   *plan.Plan
+	folder string
+	port   int
+	server *server.Server
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	next   int               // number of the last request
+	sent   map[string]uint64 // by node: sequence of the last message sent to it alone
+}
+
+func newVersion(t *testing.T, change ...func(*plan.Plan)) *version {
+	t.Helper()
+	data, err := os.ReadFile("manifest.yml")
+	require.NoError(t, err)
+	m, problems := manifest.Parse("manifest.yml", data)
+	require.Empty(t, problems)
+	v := &version{t: t, plan: plan.New(m), folder: t.TempDir(), port: -1, sent: make(map[string]uint64)}
+	for _, c := range change {
+		c(v.plan)
+	}
+	v.start()
+	t.Cleanup(func() { v.server.Shutdown(); v.server.WaitForShutdown() })
+	v.nc, err = nats.Connect(v.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	require.NoError(t, err)
+	t.Cleanup(v.nc.Close)
+	v.js, err = jetstream.New(v.nc)
+	require.NoError(t, err)
+	v.prepare()
+	return v
+}
+
+func (v *version) start() {
+	v.t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: v.port, JetStream: true, StoreDir: v.folder, NoLog: true, NoSigs: true,
+	})
+	require.NoError(v.t, err)
+	s.Start()
+	require.True(v.t, s.ReadyForConnections(patience), "the broker does not start")
+	v.server = s
+	if address, ok := s.Addr().(*net.TCPAddr); ok {
+		v.port = address.Port
+	}
+}
+
+// restart ends the broker and starts it again on the same port, with what it had stored.
+func (v *version) restart() {
+	v.t.Helper()
+	v.server.Shutdown()
+	v.server.WaitForShutdown()
+	v.start()
+}
+
+func (v *version) url() string { return "nats://127.0.0.1:" + strconv.Itoa(v.port) }
+
+// prepare makes what the plan asks for.
+func (v *version) prepare() {
+	v.t.Helper()
+	ctx := v.t.Context()
+	for _, s := range v.plan.Streams {
+		config := jetstream.StreamConfig{
+			Name: s.Name, Subjects: s.Subjects, MaxMsgs: s.MaxMsgs, MaxAge: s.MaxAge, Duplicates: s.Duplicates,
+			AllowAtomicPublish: s.Atomic,
+		}
+		if s.Retention == plan.Interest {
+			config.Retention = jetstream.InterestPolicy
+		}
+		if s.DiscardNew {
+			config.Discard = jetstream.DiscardNew
+		}
+		_, err := v.js.CreateStream(ctx, config)
+		require.NoError(v.t, err)
+	}
+	for _, c := range v.plan.Consumers {
+		_, err := v.js.CreateConsumer(ctx, c.Stream, jetstream.ConsumerConfig{
+			Durable: c.Name, FilterSubjects: c.Filters, AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.AckWait,
+			MaxAckPending: c.MaxAckPending, MaxDeliver: -1,
+		})
+		require.NoError(v.t, err)
+	}
+	for _, bucket := range v.plan.Buckets {
+		_, err := v.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket.Name, TTL: bucket.TTL})
+		require.NoError(v.t, err)
+	}
+}
+
+func (v *version) node(name string) plan.Node {
+	v.t.Helper()
+	for _, node := range v.plan.Nodes {
+		if node.Node == name {
+			return node
+		}
+	}
+	require.FailNow(v.t, "no such node", name)
+	return plan.Node{}
+}
+
+// inbox is a subject that reaches the node and nobody else, and the source it belongs to.
+func (v *version) inbox(node plan.Node) (string, plan.Source) {
+	v.t.Helper()
+	for _, c := range v.plan.Consumers {
+		if c.Stream != node.Sources[0].Stream || c.Name != node.Sources[0].Consumer {
+			continue
+		}
+		for _, filter := range c.Filters {
+			if strings.HasSuffix(filter, ".to."+node.ID) {
+				return filter, node.Sources[0]
+			}
+		}
+	}
+	require.FailNow(v.t, "the node has no subject of its own", node.Node)
+	return "", plan.Source{}
+}
+
+// requestID returns an id that no other request of the version has.
+func (v *version) requestID() string {
+	v.next++
+	id := "01JD7QZ8X5N3V9T4B6K2M00000"
+	number := strconv.Itoa(v.next)
+	return id[:len(id)-len(number)] + number
+}
+
+// store stores a message for the node.
+func (v *version) store(node plan.Node, m wire.Message) {
+	v.t.Helper()
+	subject, _ := v.inbox(node)
+	msg := &nats.Msg{Subject: subject, Header: m.Header(), Data: m.Body}
+	v.eventually(func() bool {
+		ack, err := v.js.PublishMsg(v.t.Context(), msg)
+		if err == nil {
+			v.sent[node.ID] = ack.Sequence
+		}
+		return err == nil
+	}, "the message is stored for "+node.Node)
+}
+
+func (v *version) last(stream string) uint64 {
+	v.t.Helper()
+	return v.state(stream).LastSeq
+}
+
+func (v *version) state(stream string) jetstream.StreamState {
+	v.t.Helper()
+	s, err := v.js.Stream(v.t.Context(), stream)
+	require.NoError(v.t, err)
+	return s.CachedInfo().State
+}
+
+// stored is a message of a stream, read without taking it away.
+type stored struct {
+	wire.Message
+	subject string
+	header  nats.Header
+}
+
+// since returns what a stream has got after a sequence.
+func (v *version) since(stream string, sequence uint64) []stored {
+	v.t.Helper()
+	s, err := v.js.Stream(v.t.Context(), stream)
+	require.NoError(v.t, err)
+	var all []stored
+	for i := sequence + 1; i <= s.CachedInfo().State.LastSeq; i++ {
+		msg, err := s.GetMsg(v.t.Context(), i)
+		require.NoError(v.t, err)
+		m, err := wire.Parse(msg.Header, msg.Data)
+		require.NoError(v.t, err, "message %d of stream %s", i, stream)
+		all = append(all, stored{Message: m, subject: msg.Subject, header: msg.Header})
+	}
+	return all
+}
+
+// settled waits until the node has acknowledged everything that was sent to it alone.
+func (v *version) settled(node plan.Node) {
+	v.t.Helper()
+	_, source := v.inbox(node)
+	v.eventually(func() bool {
+		info := v.consumer(source)
+		return info != nil && info.Delivered.Stream >= v.sent[node.ID] && info.NumPending == 0 && info.NumAckPending == 0
+	}, "everything is acknowledged by "+node.Node)
+}
+
+// consumer returns what the broker knows of a consumer, or nil while it does not answer.
+func (v *version) consumer(source plan.Source) *jetstream.ConsumerInfo {
+	c, err := v.js.Consumer(v.t.Context(), source.Stream, source.Consumer)
+	if err != nil {
+		return nil
+	}
+	return c.CachedInfo()
+}
+
+func (v *version) eventually(condition func() bool, what string) {
+	v.t.Helper()
+	require.Eventually(v.t, condition, patience, look, "waiting until "+what)
+}
