@@ -225,8 +225,9 @@ func TestAnArchiveMadeByHandIsAccepted(t *testing.T) {
 
 func TestAReaderYieldsTheManifestBeforeTheRestHasArrived(t *testing.T) {
 	arrived, send := io.Pipe()
+	data := krt(t, entry{name: "big", body: strings.Repeat("x", 1<<20)})
 	go func() {
-		_, _ = send.Write(krt(t, entry{name: "big", body: strings.Repeat("x", 1<<20)}))
+		_, _ = send.Write(data)
 		_ = send.Close()
 	}()
 	r, err := archive.NewReader(arrived, archive.Limits{})

@@ -68,11 +68,15 @@ def python_sources() -> list[Path]:
 
 
 def go_sources() -> list[Path]:
-    """The files of the Go SDK's module, tests aside."""
+    """The files of the Go SDK's module, tests and modules below it aside."""
+    below = {p.parent for p in GO_SDK.rglob("go.mod")} - {GO_SDK}
     return sorted(
         p
         for p in GO_SDK.rglob("*")
-        if p.is_file() and not p.name.endswith("_test.go") and "testdata" not in p.relative_to(GO_SDK).parts
+        if p.is_file()
+        and not p.name.endswith("_test.go")
+        and "testdata" not in p.relative_to(GO_SDK).parts
+        and below.isdisjoint(p.parents)
     )
 
 

@@ -14,7 +14,6 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/krt/archive"
-	"github.com/konstellation-io/kre/krt/manifest"
 )
 
 // Command is the command line.
@@ -49,6 +48,9 @@ func (c *Command) run(ctx context.Context, stdout, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
+	if subject.Project == "" {
+		return fmt.Errorf("%s is packed already: name the folder of a project", c.Project)
+	}
 	p.Problems(subject.Problems)
 	if complaints := subject.Problems.Complaints(); len(complaints) > 0 {
 		return fmt.Errorf("%s: %s, nothing is packed", subject.Name, look.Count(len(complaints), "complaint"))
@@ -57,7 +59,7 @@ func (c *Command) run(ctx context.Context, stdout, stderr *os.File) error {
 	if output == "" {
 		output = subject.Manifest.Version + ".krt"
 	}
-	packed, err := c.pack(ctx, subject.Manifest, output, p, stderr)
+	packed, err := c.pack(ctx, subject, output, p, stderr)
 	if err != nil {
 		return err
 	}
@@ -65,19 +67,21 @@ func (c *Command) run(ctx context.Context, stdout, stderr *os.File) error {
 	return nil
 }
 
-func (c *Command) pack(ctx context.Context, m *manifest.Manifest, output string, p look.Printer, stderr *os.File) (_ *archive.Packed, err error) {
+func (c *Command) pack(ctx context.Context, subject *look.Subject, output string, p look.Printer, stderr *os.File) (_ *archive.Packed, err error) {
 	work, err := os.MkdirTemp("", "kre-pack-*")
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	s := staging{project: c.Project, work: work, manifest: m, say: func(text string) { p.Line("%s", p.Paint(look.Dim, text)) }}
+	s := staging{project: subject.Project, work: work, manifest: subject.Manifest, say: func(text string) {
+		p.Line("%s", p.Paint(look.Dim, text))
+	}}
 	if err := s.stage(ctx, c.NoVendor); err != nil {
 		return nil, err
 	}
 	progress, stop := progressBar(stderr)
 	defer stop()
-	return archive.Pack(ctx, c.Project, output, archive.PackOptions{Extra: s.extra, Progress: progress})
+	return archive.Pack(ctx, subject.Project, output, archive.PackOptions{Extra: s.extra, Progress: progress})
 }
 
 // report prints what has been packed.

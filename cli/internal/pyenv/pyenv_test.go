@@ -215,11 +215,11 @@ func TestAPackedNodeGetsTheWheelsInItsPackageWithoutANetwork(t *testing.T) {
 func TestAPackageForAnotherPythonIsRefusedByName(t *testing.T) {
 	platform, tag := target(t)
 	data := wheel(t, "greeting", "1.2", nil)
-	for _, for_ := range [][2]string{{"plan9/mips", tag}, {platform, "cp309"}} {
-		root := packed(t, "greeting-1.2-py3-none-any.whl", data, for_[0], for_[1], hash(data))
+	for _, other := range [][2]string{{"plan9/mips", tag}, {platform, "cp309"}} {
+		root := packed(t, "greeting-1.2-py3-none-any.whl", data, other[0], other[1], hash(data))
 		_, err := pyenv.Ensure(t.Context(), pyenv.Options{Root: root, Src: "src/main.py", Packed: true, Cache: t.TempDir()})
 		require.EqualError(t, err, fmt.Sprintf("src/main.py is packed for %s-%s, this is %s-%s: "+
-			"name a Python that fits in KRE_PYTHON, or pack it again here", for_[0], for_[1], platform, tag))
+			"name a Python that fits in KRE_PYTHON, or pack it again here", other[0], other[1], platform, tag))
 	}
 }
 
