@@ -95,7 +95,7 @@ func (e *env) make(ctx context.Context, dir string) error {
 	}
 	wheels := carried
 	if e.fetch == nil && len(e.lock.Pins) > 0 {
-		e.opts.Say(fmt.Sprintf("install %d packages that %s carries", len(e.lock.Pins), filepath.Base(e.opts.Root)))
+		e.opts.Say(fmt.Sprintf("install %d packages from the package's wheels", len(e.lock.Pins)))
 		packed, err := e.packedWheels()
 		if err != nil {
 			return err
