@@ -119,5 +119,6 @@ $(VENV)/ready: runner-sdk/python/requirements-dev.lock
 	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install -q --require-hashes -r $<
 	@touch $@
 
+# Not `npm ci`: it wants buf's packages of every platform in the lock, and a mirror may not have them all.
 node_modules/.package-lock.json: package-lock.json
-	@npm ci --no-audit --no-fund --silent && touch $@
+	@npm install --no-save --ignore-scripts --no-audit --no-fund --silent && touch $@
