@@ -1,15 +1,72 @@
 package spec_test
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+)
+
+// Where they are set, this binary is a broker instead of a test: one that is to be restarted has to be a process of its
+// own, since what ends a broker within a process leaves parts of it running.
+const (
+	brokerFolder = "CONFORMANCE_BROKER_FOLDER"
+	brokerPort   = "CONFORMANCE_BROKER_PORT"
 )
 
 func TestMain(m *testing.M) {
+	if folder := os.Getenv(brokerFolder); folder != "" {
+		os.Exit(runBroker(folder, os.Getenv(brokerPort)))
+	}
 	code := m.Run()
 	if binary, err := goBinary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(binary))
 	}
 	os.Exit(code)
+}
+
+func runBroker(folder, port string) int {
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the broker's port:", err)
+		return 1
+	}
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: number, JetStream: true, StoreDir: folder, NoLog: true,
+		JetStreamLimits: server.JSLimitOpts{MaxBatchInflightPerStream: 1000},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "making the broker:", err)
+		return 1
+	}
+	go endWithParent()
+	s.Start() // from now on SIGTERM ends it in good order
+	s.WaitForShutdown()
+	return 0
+}
+
+// endWithParent ends the broker when the test that started it is gone without having ended it.
+func endWithParent() {
+	parent := os.Getppid()
+	for os.Getppid() == parent {
+		time.Sleep(time.Second)
+	}
+	os.Exit(1)
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	address, ok := listener.Addr().(*net.TCPAddr)
+	require.True(t, ok)
+	return address.Port
 }

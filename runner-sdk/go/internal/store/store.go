@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,6 +17,12 @@ import (
 
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
+)
+
+// Headers that tell messages apart, here and in the log.
+const (
+	messageID = "Kre-Message-Id"
+	requestID = "Kre-Request-Id"
 )
 
 const (
@@ -38,7 +45,8 @@ type Record struct {
 // Outcome is what became of a saving.
 type Outcome struct {
 	Duplicate bool   // something had been saved under the id before
-	Sequence  uint64 // of that, if it was a single message
+	Stream    string // of that, if it was not a batch that was to be saved
+	Sequence  uint64 // likewise
 }
 
 // TooLargeError says that a message is larger than broker or stream take. No repeating cures it.
@@ -57,6 +65,9 @@ func (e *TooLargeError) Error() string {
 type Store struct {
 	conn *broker.Conn
 	log  *logline.Log
+
+	// Held while a batch is sent: the broker bounds how many are open at a time, and so there is one of each process.
+	batch sync.Mutex
 }
 
 // New returns a store.
@@ -130,6 +141,8 @@ func (s *Store) send(id string, batch []Record) *broker.Answer {
 		return s.conn.Ask(batch[0].message())
 	}
 	// A batch that was broken off stays open at the broker for a while: each try is a batch of its own.
+	s.batch.Lock()
+	defer s.batch.Unlock()
 	batchID := nuid.Next()
 	last := len(batch) - 1
 	for i, record := range batch {
@@ -154,21 +167,26 @@ func (r Record) message() *nats.Msg {
 // confirm waits for the answer, and sends the batch again until there is one that says it is saved.
 func (s *Store) confirm(ctx context.Context, id string, batch []Record, answer *broker.Answer) (Outcome, error) {
 	var complaints complaints
+	lost := false
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		outcome, err := read(answer.Wait(ctx, confirmWait))
+		if err == nil && lost && outcome.Duplicate && len(batch) > 1 {
+			return outcome, s.complete(ctx, id, batch)
+		}
 		if err == nil {
 			return outcome, nil
 		}
 		if ctx.Err() != nil {
 			return Outcome{}, fmt.Errorf("storing the output: %w", context.Cause(ctx))
 		}
+		lost = lost || errors.Is(err, broker.ErrLost)
 		if errors.Is(err, broker.ErrTooLarge) || isRefusal(err, refusedTooLarge) {
 			return Outcome{}, s.tooLarge(err, batch)
 		}
 		if complaints.due() {
 			s.log.Write(logline.Record{
-				Level: logline.Warn, Message: "the output is not stored yet, trying again", Err: err.Error(), MessageID: batch[0].first("Kre-Message-Id"),
-				RequestID: batch[0].first("Kre-Request-Id"),
+				Level: logline.Warn, Message: "the output is not stored yet, trying again", Err: err.Error(), MessageID: batch[0].first(messageID),
+				RequestID: batch[0].first(requestID),
 			})
 		}
 		select {
@@ -238,6 +256,7 @@ func read(msg *nats.Msg, err error) (Outcome, error) {
 		return Outcome{}, nil
 	}
 	var answer struct {
+		Stream    string   `json:"stream"`
 		Sequence  uint64   `json:"seq"`
 		Duplicate bool     `json:"duplicate"`
 		Error     *Refusal `json:"error"`
@@ -246,7 +265,7 @@ func read(msg *nats.Msg, err error) (Outcome, error) {
 		return Outcome{}, fmt.Errorf("reading the broker's answer: %w", err)
 	}
 	if answer.Error == nil {
-		return Outcome{Duplicate: answer.Duplicate, Sequence: answer.Sequence}, nil
+		return Outcome{Duplicate: answer.Duplicate, Stream: answer.Stream, Sequence: answer.Sequence}, nil
 	}
 	if answer.Error.Code == refusedDuplicateBatch {
 		return Outcome{Duplicate: true}, nil
