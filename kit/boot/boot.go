@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 
+	"github.com/konstellation-io/kre/kit/heap"
 	"github.com/konstellation-io/kre/kit/log"
 )
 
@@ -40,6 +41,9 @@ func Main[C any](name, description string, run Run[C]) {
 	env := environment{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, signals: signals, exit: os.Exit}
 	env.exit(start(env, name, description, run))
 }
+
+// heapFloor is how much a service allocates at least between two collections: its live heap is small, its garbage is not.
+const heapFloor = 32 << 20
 
 // environment is what a process gets from the outside.
 type environment struct {
@@ -84,6 +88,7 @@ func start[C any](env environment, name, description string, run Run[C]) int {
 	logger = logger.Named(name)
 	logger.Info("starting", zap.Any("config", effective(parser.Model)))
 
+	defer heap.Floor(heapFloor)()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	process := &Process{Logger: logger, readyFile: flags.ReadyFile}

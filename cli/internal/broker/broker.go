@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/konstellation-io/kre/kit/heap"
 )
 
 // MaxPayload is the largest message the broker takes, headers included, in bytes.
@@ -23,6 +25,7 @@ const (
 	// openBatches is how many atomic batches one stream may hold open; a killed node's stay open for 10 s.
 	openBatches = 1000
 	readyWithin = 10 * time.Second
+	heapFloor   = 64 << 20
 )
 
 // Options of a broker.
@@ -35,8 +38,9 @@ type Options struct {
 
 // Broker is a running server.
 type Broker struct {
-	server *server.Server
-	token  string
+	server  *server.Server
+	token   string
+	release func() // of the heap's floor
 }
 
 // Start starts a server on 127.0.0.1 and returns when it takes connections.
@@ -85,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		}
 		return nil, err
 	}
-	return &Broker{server: s, token: o.Token}, nil
+	return &Broker{server: s, token: o.Token, release: heap.Floor(heapFloor)}, nil
 }
 
 // URL is the address for clients, with the token.
@@ -107,4 +111,5 @@ func (b *Broker) Addr() string {
 func (b *Broker) Stop() {
 	b.server.Shutdown()
 	b.server.WaitForShutdown()
+	b.release()
 }
