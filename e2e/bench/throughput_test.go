@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/konstellation-io/kre/e2e/harness"
 )
@@ -44,7 +45,8 @@ func loop(b *testing.B, run *harness.Run, clients int) result {
 	defer cancel()
 	begin := time.Now().Add(warmUp)
 	end := begin.Add(window)
-	body := `{"text":"` + strings.Repeat("x", 98) + `"}`
+	// A StringValue has the same bytes as a chain.Text, and its code is generated: the client is not what is measured.
+	request := wrapperspb.String(strings.Repeat("x", 98))
 	client := run.GRPC(b)
 	var (
 		mu   sync.Mutex
@@ -55,7 +57,7 @@ func loop(b *testing.B, run *harness.Run, clients int) result {
 		wait.Go(func() {
 			var mine []time.Duration
 			for started := time.Now(); started.Before(end); started = time.Now() {
-				if _, err := client.Call(ctx, "chain.Chain/Pass", body); err != nil {
+				if err := client.Conn.Invoke(ctx, "/chain.Chain/Pass", request, new(wrapperspb.StringValue)); err != nil {
 					b.Errorf("call: %v", err)
 					break
 				}
