@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// complete stores what is missing of a batch whose first message is stored.
+// Complete stores what is missing of a batch whose first message is stored.
 //
 // A broker that ends while it commits a batch restores the rest of it when it starts (nats-server 2.15.2), but before it
 // knows its consumers: in a stream that keeps what somebody is interested in, the rest is dropped at once. Sent again, the
 // batch is told to be a duplicate, since its first message is there. So a batch that was on its way when the connection
 // was lost is looked after. What cannot be found is stored once more: if it had only been consumed already, it is there
 // twice, under the same message id, as may happen when a broker restarts; if it was dropped, it would else be lost.
-func (s *Store) complete(ctx context.Context, id string, batch []Record) error {
+func (s *Store) Complete(ctx context.Context, id string, batch []Record) error {
 	for _, record := range batch {
 		unbatch(record)
 	}

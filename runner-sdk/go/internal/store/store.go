@@ -171,7 +171,7 @@ func (s *Store) confirm(ctx context.Context, id string, batch []Record, answer *
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		outcome, err := read(answer.Wait(ctx, confirmWait))
 		if err == nil && lost && outcome.Duplicate && len(batch) > 1 {
-			return outcome, s.complete(ctx, id, batch)
+			return outcome, s.Complete(ctx, id, batch)
 		}
 		if err == nil {
 			return outcome, nil

@@ -1,8 +1,7 @@
 """The Python node that the conformance suite drives, typed form. ../README.md says what it does."""
 
-from google.protobuf.wrappers_pb2 import BoolValue, StringValue
-
 import kre
+from google.protobuf.wrappers_pb2 import BoolValue, StringValue
 
 
 @kre.handler

@@ -5,7 +5,6 @@ import pathlib
 import time
 
 from google.protobuf import struct_pb2, wrappers_pb2
-
 from kre import FinalError, Status
 
 
@@ -57,7 +56,14 @@ def step(ctx, fields):
             ctx.send_early_exit(text(value), channel)
         case "tell":
             ok = "true" if ctx.is_message_ok() else "false"
-            told = (ctx.get("greeting"), ctx.get_request_id(), ctx.get_message_id(), ctx.get_attempt(), ctx.path("models/m"), ok)
+            told = (
+                ctx.get("greeting"),
+                ctx.get_request_id(),
+                ctx.get_message_id(),
+                ctx.get_attempt(),
+                ctx.path("models/m"),
+                ok,
+            )
             ctx.send_output(text(" ".join(str(part) for part in told)))
         case "fail":
             if not until or ctx.get_attempt() < until:
