@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,4 +182,32 @@ func TestOutputLargerThanTheBrokerTakesIsAFinalError(t *testing.T) {
 	require.Equal(t, "an output of 1048632 bytes is larger than the 1044480 bytes that the broker takes", letter.header.Get(wire.HeaderError))
 	require.Equal(t, "1", letter.header.Get(wire.HeaderAttempts))
 	require.Equal(t, wire.AttemptFailed, caller.wait(1)[0].Kind)
+}
+
+func TestHandlersWaitWhenTooManyRunsAreUnconfirmed(t *testing.T) {
+	b := newBed(t, func(c *streamConfig) { c.MaxMsgs = 1 })
+	var runs atomic.Int64
+	for i := range 600 {
+		b.ask(fmt.Sprint(i))
+	}
+	b.run(b.node(), func(ctx *kre.HandlerContext, body *anypb.Any) error {
+		runs.Add(1)
+		return ctx.SendAny(body)
+	})
+	// One is stored, 256 wait for it to go, and more are held for their turn.
+	b.eventually(func() bool { return runs.Load() >= 1+256 && b.ackPending() > 256 }, "as many are held as may be")
+	require.EqualValues(t, 1+256, runs.Load())
+	seen := make(map[string]bool)
+	stream, err := b.js.Stream(t.Context(), outStream)
+	require.NoError(t, err)
+	_, err = b.js.UpdateStream(t.Context(), streamConfig{
+		Name: outStream, Subjects: stream.CachedInfo().Config.Subjects, Retention: stream.CachedInfo().Config.Retention,
+		Discard: stream.CachedInfo().Config.Discard, MaxMsgs: 1000, Duplicates: time.Minute, AllowAtomicPublish: true,
+	})
+	require.NoError(t, err)
+	for _, out := range b.outputs(600) {
+		seen[out.text(t)] = true
+	}
+	require.Len(t, seen, 600)
+	b.settled()
 }

@@ -101,6 +101,17 @@ func (c *Conn) NewInbox() string { return c.nc.NewInbox() }
 // Connected reports whether the connection is up now.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
+// Up waits until the connection is up, or ctx ends.
+func (c *Conn) Up(ctx context.Context) {
+	for !c.Connected() {
+		select {
+		case <-time.After(reconnectWait / 4):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // OnReconnect has f called, in the connection's own goroutine, each time the connection is up again.
 func (c *Conn) OnReconnect(f func()) {
 	c.mu.Lock()
@@ -159,6 +170,7 @@ var (
 	ErrNoResponders = errors.New("nobody listens there")
 	ErrNoAnswer     = errors.New("no answer in time")
 	ErrLost         = errors.New("the connection was lost before the answer")
+	ErrAway         = errors.New("there is no connection, and the message was not sent")
 	ErrTooLarge     = errors.New("the message is larger than the broker takes")
 )
 
@@ -170,8 +182,12 @@ type Answer struct {
 	err     error
 }
 
-// Ask sends a message and returns the answer to wait for. It does not wait itself.
+// Ask sends a message and returns the answer to wait for. It does not wait itself. Without a connection nothing is sent:
+// whoever asks will ask again, and the client would keep every try.
 func (c *Conn) Ask(msg *nats.Msg) *Answer {
+	if !c.Connected() {
+		return Failed(ErrAway)
+	}
 	a := &Answer{conn: c, arrived: make(chan *nats.Msg, 1)} // room for one: whoever brings it never waits
 	c.mu.Lock()
 	c.last++

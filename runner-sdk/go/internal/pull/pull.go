@@ -109,6 +109,9 @@ func (p *Puller) Keep(ctx context.Context) {
 }
 
 func (p *Puller) beat() {
+	if !p.conn.Connected() {
+		return // the client would keep them all
+	}
 	p.mu.Lock()
 	subjects := make([]string, 0, len(p.held))
 	for _, d := range p.held {
@@ -143,7 +146,7 @@ func (p *Puller) restart() {
 
 // refill asks each source for what may still be held of it. The lock is held.
 func (p *Puller) refill() {
-	if p.stopped {
+	if p.stopped || !p.conn.Connected() {
 		return
 	}
 	limit := p.pace.limit(len(p.sources))

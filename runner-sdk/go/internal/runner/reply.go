@@ -75,7 +75,8 @@ func (r *Runner) repeat(ctx context.Context, msg *nats.Msg, answer *broker.Answe
 		if !now.Before(deadline) {
 			return errCallerGone
 		}
-		if errors.Is(err, broker.ErrLost) {
+		if errors.Is(err, broker.ErrLost) || errors.Is(err, broker.ErrAway) {
+			r.conn.Up(ctx)
 			continue
 		}
 		select {

@@ -1,18 +1,25 @@
 package store
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
-// complaints thins out the log of something that is tried again for ever: the fourth try and then one each ten seconds.
+const complainEach = 10 * time.Second
+
+// complaints thins out the log of what is tried again for ever, by many at a time.
 type complaints struct {
-	tries int
-	last  time.Time
+	mu   sync.Mutex
+	last time.Time
 }
 
+// due reports whether somebody may complain now.
 func (c *complaints) due() bool {
-	c.tries++
-	if c.tries < 4 || time.Since(c.last) < 10*time.Second {
-		return false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); c.last.IsZero() || now.Sub(c.last) >= complainEach {
+		c.last = now
+		return true
 	}
-	c.last = time.Now()
-	return true
+	return false
 }

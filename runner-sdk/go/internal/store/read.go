@@ -40,6 +40,7 @@ func (s *Store) get(ctx context.Context, stream string, question map[string]any)
 		case <-ctx.Done():
 			return Record{}, fmt.Errorf("reading from stream %s: %w", stream, context.Cause(ctx))
 		}
+		s.conn.Up(ctx)
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	firstPause  = 50 * time.Millisecond
 	lastPause   = time.Second
 
+	patientTries = 4 // of one saving, before a word of it is said
+
 	// A batch holds no more than this; the broker's own limit is 1,000 messages.
 	batchMessages = 500
 	batchBytes    = 8 << 20
@@ -65,6 +67,8 @@ func (e *TooLargeError) Error() string {
 type Store struct {
 	conn *broker.Conn
 	log  *logline.Log
+
+	complaints complaints
 
 	// Held while a batch is sent: the broker bounds how many are open at a time, and so there is one of each process.
 	batch sync.Mutex
@@ -166,8 +170,7 @@ func (r Record) message() *nats.Msg {
 
 // confirm waits for the answer, and sends the batch again until there is one that says it is saved.
 func (s *Store) confirm(ctx context.Context, id string, batch []Record, answer *broker.Answer) (Outcome, error) {
-	var complaints complaints
-	lost := false
+	lost, tries := false, 0
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		outcome, err := read(answer.Wait(ctx, confirmWait))
 		if err == nil && lost && outcome.Duplicate && len(batch) > 1 {
@@ -183,10 +186,10 @@ func (s *Store) confirm(ctx context.Context, id string, batch []Record, answer *
 		if errors.Is(err, broker.ErrTooLarge) || isRefusal(err, refusedTooLarge) {
 			return Outcome{}, s.tooLarge(err, batch)
 		}
-		if complaints.due() {
+		if tries++; tries >= patientTries && s.complaints.due() {
 			s.log.Write(logline.Record{
-				Level: logline.Warn, Message: "the output is not stored yet, trying again", Err: err.Error(), MessageID: batch[0].first(messageID),
-				RequestID: batch[0].first(requestID),
+				Level: logline.Warn, Message: "output is not stored yet, trying again; others may wait as well", Err: err.Error(),
+				MessageID: batch[0].first(messageID), RequestID: batch[0].first(requestID),
 			})
 		}
 		select {
@@ -194,6 +197,7 @@ func (s *Store) confirm(ctx context.Context, id string, batch []Record, answer *
 		case <-ctx.Done():
 			return Outcome{}, fmt.Errorf("storing the output: %w", context.Cause(ctx))
 		}
+		s.conn.Up(ctx)
 		answer = s.send(id, batch)
 	}
 }
