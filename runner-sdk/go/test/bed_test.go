@@ -246,7 +246,7 @@ func (b *bed) settled() {
 
 func (b *bed) eventually(condition func() bool, what string, args ...any) {
 	b.t.Helper()
-	require.Eventually(b.t, condition, patience, 5*time.Millisecond, fmt.Sprintf("waiting until "+what, args...))
+	require.Eventuallyf(b.t, condition, patience, 5*time.Millisecond, "waiting until "+what, args...)
 }
 
 func pack(t testing.TB, message proto.Message) []byte {
