@@ -31,6 +31,10 @@ class NoAnswer(Exception):
     """Nothing came back: the time was over, or the connection went."""
 
 
+class ConnectionLost(NoAnswer):
+    """The connection went while the answer was awaited: the broker may have been restarted."""
+
+
 class NoResponders(NoAnswer):
     """The broker said at once that nobody listens on the subject."""
 
@@ -204,7 +208,7 @@ class Broker:
     def _fail_waiting(self) -> None:
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(NoAnswer("the connection to the broker was lost"))
+                future.set_exception(ConnectionLost("the connection to the broker was lost"))
 
     async def _on_disconnected(self) -> None:
         if self._up.is_set() and not self._stopping:

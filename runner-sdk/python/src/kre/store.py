@@ -13,7 +13,7 @@ from typing import Any
 from nats.nuid import NUID
 
 from kre import wire
-from kre.broker import Broker, NoAnswer, TooLarge, headers_size
+from kre.broker import Broker, ConnectionLost, NoAnswer, TooLarge, headers_size
 
 _log = logging.getLogger("kre")
 MAX_BATCH = 500
@@ -53,6 +53,8 @@ class Stored:
     """Where the message (of a batch: its last) is; for a duplicate, where the earlier one is. 0: not told."""
     repeated: bool
     """It took more than one try, so that a duplicate may be an earlier try of this very call."""
+    stream: str = ""
+    """Where the sequence counts; empty for a duplicate batch."""
 
 
 class Store:
@@ -74,19 +76,24 @@ class Store:
 
     async def put(self, batch: Sequence[Outgoing], id: str | None) -> Stored:  # noqa: A002
         """Store one message, or several as one batch, under a deduplication id. TooLarge is the only error."""
-        wait, tries = FIRST_WAIT, 0
+        wait, tries, lost = FIRST_WAIT, 0, False
         while True:
             await self._broker.wait_connected()
             try:
                 answer = await (self._single(batch[0], id) if len(batch) == 1 else self._batch(batch, id))
             except NoAnswer as error:
                 told, code = str(error) or "nobody answers for this stream", 0
+                lost = lost or isinstance(error, ConnectionLost)
             else:
                 if "error" not in answer:
-                    return Stored(bool(answer.get("duplicate")), int(answer.get("seq", 0)), tries > 0)
+                    return Stored(
+                        bool(answer.get("duplicate")), int(answer.get("seq", 0)), tries > 0, str(answer["stream"])
+                    )
                 code = answer["error"].get("err_code", 0)
                 told = str(answer["error"].get("description", "refused"))
                 if code == _DUPLICATE_IN_BATCH:
+                    if lost and id:
+                        await self.complete(batch, id)
                     return Stored(True, 0, tries > 0)
                 if code == _MESSAGE_TOO_LARGE:
                     largest = max(len(m.body) + headers_size(m.headers) for m in batch)
@@ -96,6 +103,23 @@ class Store:
                 _log.warning("storing on %s is refused (%s), trying on", batch[0].subject, told)
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT)
+
+    async def complete(self, batch: Sequence[Outgoing], id: str) -> None:  # noqa: A002
+        """Store what is missing of a batch whose first message is stored.
+
+        A broker that ends while it commits a batch restores the rest of it when it starts (nats-server 2.15.2), but
+        before it knows its consumers: where only what somebody is interested in is kept, that rest is dropped. The
+        batch sent again is then told to be a duplicate. What cannot be found behind its first message is stored once
+        more: had it been consumed already, it is there twice, under the same message id; otherwise it would be lost.
+        """
+        # Under its known id the first message is not stored again, and alone it is told where it lies.
+        first = await self.put(batch[:1], id)
+        for number, message in enumerate(batch[1:], start=1):
+            if first.duplicate:
+                there = await self.message_at(first.stream, first.sequence + number)
+                if there is not None and there.get(wire.MESSAGE_ID) == message.headers[wire.MESSAGE_ID]:
+                    continue
+            await self.put([message], f"{id}-again-{number}")
 
     async def _single(self, message: Outgoing, id: str | None) -> Any:  # noqa: A002
         headers = {**message.headers, wire.NATS_MSG_ID: id} if id else message.headers
