@@ -311,6 +311,28 @@ func TestSecondRunAddsNothing(t *testing.T) {
 	}
 }
 
+func TestFailureAfterASuccessThatIsConsumedHasNoConsequence(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, l language) {
+		v := newVersion(t)
+		c := v.caller()
+		node := v.node("first")
+		l.run(v, node, "untyped").waitReady()
+		m := v.ask(c, node, send("one"))
+		v.settled(node)
+		stream, err := v.js.Stream(t.Context(), node.Output.Stream)
+		require.NoError(t, err)
+		require.NoError(t, stream.Purge(t.Context())) // as if all subscribers had acknowledged it
+		m.Body = steps(t, map[string]any{"final": "no"})
+		v.store(node, m)
+		v.settled(node)
+		require.EqualValues(t, 1, v.last(node.Output.Stream))
+		require.Zero(t, v.last(node.DeadLetters.Stream))
+		for _, reply := range c.to(m.RequestID) {
+			require.Equal(t, wire.AttemptFailed, reply.Kind)
+		}
+	})
+}
+
 func TestErrorThatAProcessStoredBeforeItDiedIsFinishedByTheNext(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, l language) {
 		v := newVersion(t)

@@ -80,9 +80,8 @@ func (r *Runner) storeError(ctx context.Context, run *run, body []byte) (succeed
 	}
 	stored, err := r.store.Read(ctx, r.node.Output.Stream, outcome.Sequence)
 	if errors.Is(err, store.ErrGone) {
-		// Its consumers have acknowledged it, so that nobody knows any more what it was. One dead letter too many can be
-		// deleted, one too few is lost.
-		return false, nil
+		// Its consumers have acknowledged it, so that nobody knows any more what it was. It is ours only if we had tried.
+		return !outcome.Repeated, nil
 	}
 	return stored.Subject != r.node.Output.Error, err // as above
 }

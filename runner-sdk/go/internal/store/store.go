@@ -49,6 +49,7 @@ type Outcome struct {
 	Duplicate bool   // something had been saved under the id before
 	Stream    string // of that, if it was not a batch that was to be saved
 	Sequence  uint64 // likewise
+	Repeated  bool   // it took more than one try, so that what was saved before may be this saving's own
 }
 
 // TooLargeError says that a message is larger than broker or stream take. No repeating cures it.
@@ -177,6 +178,7 @@ func (s *Store) confirm(ctx context.Context, id string, batch []Record, answer *
 			return outcome, s.Complete(ctx, id, batch)
 		}
 		if err == nil {
+			outcome.Repeated = tries > 0
 			return outcome, nil
 		}
 		if ctx.Err() != nil {
