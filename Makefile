@@ -84,8 +84,8 @@ test-e2e: build $(GRPCURL)
 	@echo "== e2e"; cd e2e && go test -race -timeout 30m ./...
 
 .PHONY: fuzz
-fuzz: ## fuzz manifest, archive and envelope, FUZZTIME each (10s)
-	@.ci/fuzz $${FUZZTIME:-10s}
+fuzz: ## fuzz manifest, archive and envelopes with INPUTS each (20000)
+	@.ci/fuzz $${INPUTS:-20000}
 
 .PHONY: lint
 lint: $(GOLANGCI) $(VENV)/ready node_modules/.package-lock.json ## run the linters
