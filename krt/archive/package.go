@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/konstellation-io/kre/krt/manifest"
 )
 
 // File is one file of a package.
@@ -65,7 +67,4 @@ func sorted(files []File) []File {
 	return files
 }
 
-// ManifestNames returns the names a manifest may have, at the root of a package, in the order they are looked for.
-func ManifestNames() []string { return []string{"krt.yml", "krt.yaml", "kre.yaml", "kre.yml"} }
-
-func isManifest(path string) bool { return slices.Contains(ManifestNames(), path) }
+func isManifest(path string) bool { return slices.Contains(manifest.FileNames(), path) }

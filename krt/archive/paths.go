@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/konstellation-io/kre/krt/manifest"
 )
 
 // cleanPath turns an entry's name into a path below the package's root, "." for the root itself, and refuses a name that
@@ -85,7 +87,7 @@ func (s *pathSet) add(p string, folder bool, name string) error {
 func (s *pathSet) checkManifest() error {
 	if len(s.manifests) == 0 {
 		return refuse(ErrNoManifest, "",
-			"the package has no manifest: one of %s must be at its root", strings.Join(ManifestNames(), ", "))
+			"the package has no manifest: one of %s must be at its root", strings.Join(manifest.FileNames(), ", "))
 	}
 	return nil
 }
