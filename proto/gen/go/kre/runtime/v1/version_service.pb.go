@@ -4,7 +4,8 @@
 // 	protoc        (unknown)
 // source: kre/runtime/v1/version_service.proto
 
-// The API of runtime-api, the service that each runtime has for itself. Its callers are k8s-manager and `kre run`.
+// The API of runtime-api, the service that each runtime has for itself. Its callers are admin-api, k8s-manager and
+// `kre run`.
 
 package runtimev1
 
@@ -75,6 +76,68 @@ func (x Runner) Number() protoreflect.EnumNumber {
 // Deprecated: Use Runner.Descriptor instead.
 func (Runner) EnumDescriptor() ([]byte, []int) {
 	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{0}
+}
+
+// EntrypointCommand is what an entrypoint may be told.
+type EntrypointCommand int32
+
+const (
+	// Not allowed.
+	EntrypointCommand_ENTRYPOINT_COMMAND_UNSPECIFIED EntrypointCommand = 0
+	// Tell how things are.
+	EntrypointCommand_ENTRYPOINT_COMMAND_REPORT EntrypointCommand = 1
+	// Lead every connection that is open now to its end, in order (gRPC: GOAWAY; HTTP: `Connection: close`), and serve new
+	// ones: callers that connect again come to wherever the address leads by then.
+	EntrypointCommand_ENTRYPOINT_COMMAND_MOVE EntrypointCommand = 2
+	// Refuse new calls (`UNAVAILABLE`); those that wait get their answers.
+	EntrypointCommand_ENTRYPOINT_COMMAND_CLOSE EntrypointCommand = 3
+	// Take calls again.
+	EntrypointCommand_ENTRYPOINT_COMMAND_OPEN EntrypointCommand = 4
+)
+
+// Enum value maps for EntrypointCommand.
+var (
+	EntrypointCommand_name = map[int32]string{
+		0: "ENTRYPOINT_COMMAND_UNSPECIFIED",
+		1: "ENTRYPOINT_COMMAND_REPORT",
+		2: "ENTRYPOINT_COMMAND_MOVE",
+		3: "ENTRYPOINT_COMMAND_CLOSE",
+		4: "ENTRYPOINT_COMMAND_OPEN",
+	}
+	EntrypointCommand_value = map[string]int32{
+		"ENTRYPOINT_COMMAND_UNSPECIFIED": 0,
+		"ENTRYPOINT_COMMAND_REPORT":      1,
+		"ENTRYPOINT_COMMAND_MOVE":        2,
+		"ENTRYPOINT_COMMAND_CLOSE":       3,
+		"ENTRYPOINT_COMMAND_OPEN":        4,
+	}
+)
+
+func (x EntrypointCommand) Enum() *EntrypointCommand {
+	p := new(EntrypointCommand)
+	*p = x
+	return p
+}
+
+func (x EntrypointCommand) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EntrypointCommand) Descriptor() protoreflect.EnumDescriptor {
+	return file_kre_runtime_v1_version_service_proto_enumTypes[1].Descriptor()
+}
+
+func (EntrypointCommand) Type() protoreflect.EnumType {
+	return &file_kre_runtime_v1_version_service_proto_enumTypes[1]
+}
+
+func (x EntrypointCommand) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EntrypointCommand.Descriptor instead.
+func (EntrypointCommand) EnumDescriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{1}
 }
 
 // PrepareVersionRequest names the version by its manifest.
@@ -276,9 +339,12 @@ type PrepareVersionResponse struct {
 	// The version's nodes, in the order of the manifest.
 	Nodes []*Node `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// What is worth knowing about the manifest but does not keep it from running.
-	Warnings      []*Problem `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Warnings []*Problem `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Content of a NATS credentials file for the version's processes, allowed to use what this version needs and nothing
+	// else. Empty where the broker has no accounts. Secret.
+	NatsCredentials string `protobuf:"bytes,6,opt,name=nats_credentials,json=natsCredentials,proto3" json:"nats_credentials,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PrepareVersionResponse) Reset() {
@@ -344,6 +410,13 @@ func (x *PrepareVersionResponse) GetWarnings() []*Problem {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *PrepareVersionResponse) GetNatsCredentials() string {
+	if x != nil {
+		return x.NatsCredentials
+	}
+	return ""
 }
 
 // Entrypoint is the process that serves the version's public proto.
@@ -793,6 +866,373 @@ func (x *RemoveVersionResponse) GetRemovedStreams() int32 {
 	return 0
 }
 
+// CommandEntrypointsRequest says what to do.
+type CommandEntrypointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the version, mapped. Required.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// What to do. Required.
+	Command       EntrypointCommand `protobuf:"varint,2,opt,name=command,proto3,enum=kre.runtime.v1.EntrypointCommand" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandEntrypointsRequest) Reset() {
+	*x = CommandEntrypointsRequest{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandEntrypointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandEntrypointsRequest) ProtoMessage() {}
+
+func (x *CommandEntrypointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandEntrypointsRequest.ProtoReflect.Descriptor instead.
+func (*CommandEntrypointsRequest) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CommandEntrypointsRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *CommandEntrypointsRequest) GetCommand() EntrypointCommand {
+	if x != nil {
+		return x.Command
+	}
+	return EntrypointCommand_ENTRYPOINT_COMMAND_UNSPECIFIED
+}
+
+// CommandEntrypointsResponse is what the entrypoints say.
+type CommandEntrypointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that answered.
+	Entrypoints   []*EntrypointReport `protobuf:"bytes,1,rep,name=entrypoints,proto3" json:"entrypoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommandEntrypointsResponse) Reset() {
+	*x = CommandEntrypointsResponse{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommandEntrypointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommandEntrypointsResponse) ProtoMessage() {}
+
+func (x *CommandEntrypointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommandEntrypointsResponse.ProtoReflect.Descriptor instead.
+func (*CommandEntrypointsResponse) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CommandEntrypointsResponse) GetEntrypoints() []*EntrypointReport {
+	if x != nil {
+		return x.Entrypoints
+	}
+	return nil
+}
+
+// EntrypointReport is what one running entrypoint says.
+type EntrypointReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, anew at each start.
+	Instance string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	// How many callers wait for an answer.
+	Waiting int32 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Whether it refuses new calls.
+	Closed bool `protobuf:"varint,3,opt,name=closed,proto3" json:"closed,omitempty"`
+	// How many connections that were open at the last move have not ended yet.
+	Moving        int32 `protobuf:"varint,4,opt,name=moving,proto3" json:"moving,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntrypointReport) Reset() {
+	*x = EntrypointReport{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntrypointReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntrypointReport) ProtoMessage() {}
+
+func (x *EntrypointReport) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntrypointReport.ProtoReflect.Descriptor instead.
+func (*EntrypointReport) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EntrypointReport) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *EntrypointReport) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *EntrypointReport) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *EntrypointReport) GetMoving() int32 {
+	if x != nil {
+		return x.Moving
+	}
+	return 0
+}
+
+// CountMessagesRequest names the version.
+type CountMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the version, mapped. Required.
+	Version       string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountMessagesRequest) Reset() {
+	*x = CountMessagesRequest{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountMessagesRequest) ProtoMessage() {}
+
+func (x *CountMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountMessagesRequest.ProtoReflect.Descriptor instead.
+func (*CountMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CountMessagesRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// CountMessagesResponse is how many there are.
+type CountMessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stored and not yet handled by everyone who has to.
+	Messages int64 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	// Dead letters.
+	DeadLetters   int64 `protobuf:"varint,2,opt,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountMessagesResponse) Reset() {
+	*x = CountMessagesResponse{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountMessagesResponse) ProtoMessage() {}
+
+func (x *CountMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountMessagesResponse.ProtoReflect.Descriptor instead.
+func (*CountMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CountMessagesResponse) GetMessages() int64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *CountMessagesResponse) GetDeadLetters() int64 {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return 0
+}
+
+// DiscardMessagesRequest names the version.
+type DiscardMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the version, mapped. Required.
+	Version       string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscardMessagesRequest) Reset() {
+	*x = DiscardMessagesRequest{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscardMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscardMessagesRequest) ProtoMessage() {}
+
+func (x *DiscardMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscardMessagesRequest.ProtoReflect.Descriptor instead.
+func (*DiscardMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DiscardMessagesRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// DiscardMessagesResponse tells what was dropped.
+type DiscardMessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many.
+	Messages      int64 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscardMessagesResponse) Reset() {
+	*x = DiscardMessagesResponse{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscardMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscardMessagesResponse) ProtoMessage() {}
+
+func (x *DiscardMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscardMessagesResponse.ProtoReflect.Descriptor instead.
+func (*DiscardMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DiscardMessagesResponse) GetMessages() int64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
 var File_kre_runtime_v1_version_service_proto protoreflect.FileDescriptor
 
 const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
@@ -808,7 +1248,7 @@ const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"\tOverrides\x120\n" +
 	"\x14default_max_attempts\x18\x01 \x01(\x05R\x12defaultMaxAttempts\x12!\n" +
 	"\fmax_attempts\x18\x02 \x01(\x05R\vmaxAttempts\x123\n" +
-	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xf2\x01\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x9d\x02\n" +
 	"\x16PrepareVersionResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12:\n" +
@@ -816,7 +1256,8 @@ const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"entrypoint\x18\x03 \x01(\v2\x1a.kre.runtime.v1.EntrypointR\n" +
 	"entrypoint\x12*\n" +
 	"\x05nodes\x18\x04 \x03(\v2\x14.kre.runtime.v1.NodeR\x05nodes\x123\n" +
-	"\bwarnings\x18\x05 \x03(\v2\x17.kre.runtime.v1.ProblemR\bwarnings\":\n" +
+	"\bwarnings\x18\x05 \x03(\v2\x17.kre.runtime.v1.ProblemR\bwarnings\x12)\n" +
+	"\x10nats_credentials\x18\x06 \x01(\tR\x0fnatsCredentials\":\n" +
 	"\n" +
 	"Entrypoint\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\tR\x06config\x12\x14\n" +
@@ -859,14 +1300,42 @@ const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"\x14RemoveVersionRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"@\n" +
 	"\x15RemoveVersionResponse\x12'\n" +
-	"\x0fremoved_streams\x18\x01 \x01(\x05R\x0eremovedStreams*J\n" +
+	"\x0fremoved_streams\x18\x01 \x01(\x05R\x0eremovedStreams\"r\n" +
+	"\x19CommandEntrypointsRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12;\n" +
+	"\acommand\x18\x02 \x01(\x0e2!.kre.runtime.v1.EntrypointCommandR\acommand\"`\n" +
+	"\x1aCommandEntrypointsResponse\x12B\n" +
+	"\ventrypoints\x18\x01 \x03(\v2 .kre.runtime.v1.EntrypointReportR\ventrypoints\"x\n" +
+	"\x10EntrypointReport\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\x05R\awaiting\x12\x16\n" +
+	"\x06closed\x18\x03 \x01(\bR\x06closed\x12\x16\n" +
+	"\x06moving\x18\x04 \x01(\x05R\x06moving\"0\n" +
+	"\x14CountMessagesRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\"V\n" +
+	"\x15CountMessagesResponse\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x03R\bmessages\x12!\n" +
+	"\fdead_letters\x18\x02 \x01(\x03R\vdeadLetters\"2\n" +
+	"\x16DiscardMessagesRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\"5\n" +
+	"\x17DiscardMessagesResponse\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x03R\bmessages*J\n" +
 	"\x06Runner\x12\x16\n" +
 	"\x12RUNNER_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUNNER_PYTHON\x10\x01\x12\x15\n" +
-	"\x11RUNNER_EXECUTABLE\x10\x022\xcf\x01\n" +
+	"\x11RUNNER_EXECUTABLE\x10\x02*\xae\x01\n" +
+	"\x11EntrypointCommand\x12\"\n" +
+	"\x1eENTRYPOINT_COMMAND_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19ENTRYPOINT_COMMAND_REPORT\x10\x01\x12\x1b\n" +
+	"\x17ENTRYPOINT_COMMAND_MOVE\x10\x02\x12\x1c\n" +
+	"\x18ENTRYPOINT_COMMAND_CLOSE\x10\x03\x12\x1b\n" +
+	"\x17ENTRYPOINT_COMMAND_OPEN\x10\x042\xfe\x03\n" +
 	"\x0eVersionService\x12_\n" +
 	"\x0ePrepareVersion\x12%.kre.runtime.v1.PrepareVersionRequest\x1a&.kre.runtime.v1.PrepareVersionResponse\x12\\\n" +
-	"\rRemoveVersion\x12$.kre.runtime.v1.RemoveVersionRequest\x1a%.kre.runtime.v1.RemoveVersionResponseB\xca\x01\n" +
+	"\rRemoveVersion\x12$.kre.runtime.v1.RemoveVersionRequest\x1a%.kre.runtime.v1.RemoveVersionResponse\x12k\n" +
+	"\x12CommandEntrypoints\x12).kre.runtime.v1.CommandEntrypointsRequest\x1a*.kre.runtime.v1.CommandEntrypointsResponse\x12\\\n" +
+	"\rCountMessages\x12$.kre.runtime.v1.CountMessagesRequest\x1a%.kre.runtime.v1.CountMessagesResponse\x12b\n" +
+	"\x0fDiscardMessages\x12&.kre.runtime.v1.DiscardMessagesRequest\x1a'.kre.runtime.v1.DiscardMessagesResponseB\xca\x01\n" +
 	"\x12com.kre.runtime.v1B\x13VersionServiceProtoP\x01ZEgithub.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1;runtimev1\xa2\x02\x03KRX\xaa\x02\x0eKre.Runtime.V1\xca\x02\x0eKre\\Runtime\\V1\xe2\x02\x1aKre\\Runtime\\V1\\GPBMetadata\xea\x02\x10Kre::Runtime::V1b\x06proto3"
 
 var (
@@ -881,47 +1350,63 @@ func file_kre_runtime_v1_version_service_proto_rawDescGZIP() []byte {
 	return file_kre_runtime_v1_version_service_proto_rawDescData
 }
 
-var file_kre_runtime_v1_version_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kre_runtime_v1_version_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_kre_runtime_v1_version_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kre_runtime_v1_version_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_kre_runtime_v1_version_service_proto_goTypes = []any{
-	(Runner)(0),                    // 0: kre.runtime.v1.Runner
-	(*PrepareVersionRequest)(nil),  // 1: kre.runtime.v1.PrepareVersionRequest
-	(*Manifest)(nil),               // 2: kre.runtime.v1.Manifest
-	(*Overrides)(nil),              // 3: kre.runtime.v1.Overrides
-	(*PrepareVersionResponse)(nil), // 4: kre.runtime.v1.PrepareVersionResponse
-	(*Entrypoint)(nil),             // 5: kre.runtime.v1.Entrypoint
-	(*Node)(nil),                   // 6: kre.runtime.v1.Node
-	(*Resources)(nil),              // 7: kre.runtime.v1.Resources
-	(*Problem)(nil),                // 8: kre.runtime.v1.Problem
-	(*RemoveVersionRequest)(nil),   // 9: kre.runtime.v1.RemoveVersionRequest
-	(*RemoveVersionResponse)(nil),  // 10: kre.runtime.v1.RemoveVersionResponse
-	nil,                            // 11: kre.runtime.v1.Node.EnvEntry
-	nil,                            // 12: kre.runtime.v1.Resources.RequestsEntry
-	nil,                            // 13: kre.runtime.v1.Resources.LimitsEntry
-	(*durationpb.Duration)(nil),    // 14: google.protobuf.Duration
+	(Runner)(0),                        // 0: kre.runtime.v1.Runner
+	(EntrypointCommand)(0),             // 1: kre.runtime.v1.EntrypointCommand
+	(*PrepareVersionRequest)(nil),      // 2: kre.runtime.v1.PrepareVersionRequest
+	(*Manifest)(nil),                   // 3: kre.runtime.v1.Manifest
+	(*Overrides)(nil),                  // 4: kre.runtime.v1.Overrides
+	(*PrepareVersionResponse)(nil),     // 5: kre.runtime.v1.PrepareVersionResponse
+	(*Entrypoint)(nil),                 // 6: kre.runtime.v1.Entrypoint
+	(*Node)(nil),                       // 7: kre.runtime.v1.Node
+	(*Resources)(nil),                  // 8: kre.runtime.v1.Resources
+	(*Problem)(nil),                    // 9: kre.runtime.v1.Problem
+	(*RemoveVersionRequest)(nil),       // 10: kre.runtime.v1.RemoveVersionRequest
+	(*RemoveVersionResponse)(nil),      // 11: kre.runtime.v1.RemoveVersionResponse
+	(*CommandEntrypointsRequest)(nil),  // 12: kre.runtime.v1.CommandEntrypointsRequest
+	(*CommandEntrypointsResponse)(nil), // 13: kre.runtime.v1.CommandEntrypointsResponse
+	(*EntrypointReport)(nil),           // 14: kre.runtime.v1.EntrypointReport
+	(*CountMessagesRequest)(nil),       // 15: kre.runtime.v1.CountMessagesRequest
+	(*CountMessagesResponse)(nil),      // 16: kre.runtime.v1.CountMessagesResponse
+	(*DiscardMessagesRequest)(nil),     // 17: kre.runtime.v1.DiscardMessagesRequest
+	(*DiscardMessagesResponse)(nil),    // 18: kre.runtime.v1.DiscardMessagesResponse
+	nil,                                // 19: kre.runtime.v1.Node.EnvEntry
+	nil,                                // 20: kre.runtime.v1.Resources.RequestsEntry
+	nil,                                // 21: kre.runtime.v1.Resources.LimitsEntry
+	(*durationpb.Duration)(nil),        // 22: google.protobuf.Duration
 }
 var file_kre_runtime_v1_version_service_proto_depIdxs = []int32{
-	2,  // 0: kre.runtime.v1.PrepareVersionRequest.manifest:type_name -> kre.runtime.v1.Manifest
-	3,  // 1: kre.runtime.v1.PrepareVersionRequest.overrides:type_name -> kre.runtime.v1.Overrides
-	14, // 2: kre.runtime.v1.Overrides.timeout:type_name -> google.protobuf.Duration
-	5,  // 3: kre.runtime.v1.PrepareVersionResponse.entrypoint:type_name -> kre.runtime.v1.Entrypoint
-	6,  // 4: kre.runtime.v1.PrepareVersionResponse.nodes:type_name -> kre.runtime.v1.Node
-	8,  // 5: kre.runtime.v1.PrepareVersionResponse.warnings:type_name -> kre.runtime.v1.Problem
+	3,  // 0: kre.runtime.v1.PrepareVersionRequest.manifest:type_name -> kre.runtime.v1.Manifest
+	4,  // 1: kre.runtime.v1.PrepareVersionRequest.overrides:type_name -> kre.runtime.v1.Overrides
+	22, // 2: kre.runtime.v1.Overrides.timeout:type_name -> google.protobuf.Duration
+	6,  // 3: kre.runtime.v1.PrepareVersionResponse.entrypoint:type_name -> kre.runtime.v1.Entrypoint
+	7,  // 4: kre.runtime.v1.PrepareVersionResponse.nodes:type_name -> kre.runtime.v1.Node
+	9,  // 5: kre.runtime.v1.PrepareVersionResponse.warnings:type_name -> kre.runtime.v1.Problem
 	0,  // 6: kre.runtime.v1.Node.runner:type_name -> kre.runtime.v1.Runner
-	14, // 7: kre.runtime.v1.Node.start_timeout:type_name -> google.protobuf.Duration
-	7,  // 8: kre.runtime.v1.Node.resources:type_name -> kre.runtime.v1.Resources
-	11, // 9: kre.runtime.v1.Node.env:type_name -> kre.runtime.v1.Node.EnvEntry
-	12, // 10: kre.runtime.v1.Resources.requests:type_name -> kre.runtime.v1.Resources.RequestsEntry
-	13, // 11: kre.runtime.v1.Resources.limits:type_name -> kre.runtime.v1.Resources.LimitsEntry
-	1,  // 12: kre.runtime.v1.VersionService.PrepareVersion:input_type -> kre.runtime.v1.PrepareVersionRequest
-	9,  // 13: kre.runtime.v1.VersionService.RemoveVersion:input_type -> kre.runtime.v1.RemoveVersionRequest
-	4,  // 14: kre.runtime.v1.VersionService.PrepareVersion:output_type -> kre.runtime.v1.PrepareVersionResponse
-	10, // 15: kre.runtime.v1.VersionService.RemoveVersion:output_type -> kre.runtime.v1.RemoveVersionResponse
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	22, // 7: kre.runtime.v1.Node.start_timeout:type_name -> google.protobuf.Duration
+	8,  // 8: kre.runtime.v1.Node.resources:type_name -> kre.runtime.v1.Resources
+	19, // 9: kre.runtime.v1.Node.env:type_name -> kre.runtime.v1.Node.EnvEntry
+	20, // 10: kre.runtime.v1.Resources.requests:type_name -> kre.runtime.v1.Resources.RequestsEntry
+	21, // 11: kre.runtime.v1.Resources.limits:type_name -> kre.runtime.v1.Resources.LimitsEntry
+	1,  // 12: kre.runtime.v1.CommandEntrypointsRequest.command:type_name -> kre.runtime.v1.EntrypointCommand
+	14, // 13: kre.runtime.v1.CommandEntrypointsResponse.entrypoints:type_name -> kre.runtime.v1.EntrypointReport
+	2,  // 14: kre.runtime.v1.VersionService.PrepareVersion:input_type -> kre.runtime.v1.PrepareVersionRequest
+	10, // 15: kre.runtime.v1.VersionService.RemoveVersion:input_type -> kre.runtime.v1.RemoveVersionRequest
+	12, // 16: kre.runtime.v1.VersionService.CommandEntrypoints:input_type -> kre.runtime.v1.CommandEntrypointsRequest
+	15, // 17: kre.runtime.v1.VersionService.CountMessages:input_type -> kre.runtime.v1.CountMessagesRequest
+	17, // 18: kre.runtime.v1.VersionService.DiscardMessages:input_type -> kre.runtime.v1.DiscardMessagesRequest
+	5,  // 19: kre.runtime.v1.VersionService.PrepareVersion:output_type -> kre.runtime.v1.PrepareVersionResponse
+	11, // 20: kre.runtime.v1.VersionService.RemoveVersion:output_type -> kre.runtime.v1.RemoveVersionResponse
+	13, // 21: kre.runtime.v1.VersionService.CommandEntrypoints:output_type -> kre.runtime.v1.CommandEntrypointsResponse
+	16, // 22: kre.runtime.v1.VersionService.CountMessages:output_type -> kre.runtime.v1.CountMessagesResponse
+	18, // 23: kre.runtime.v1.VersionService.DiscardMessages:output_type -> kre.runtime.v1.DiscardMessagesResponse
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_kre_runtime_v1_version_service_proto_init() }
@@ -934,8 +1419,8 @@ func file_kre_runtime_v1_version_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kre_runtime_v1_version_service_proto_rawDesc), len(file_kre_runtime_v1_version_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   13,
+			NumEnums:      2,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -4,7 +4,8 @@
 // - protoc             (unknown)
 // source: kre/runtime/v1/version_service.proto
 
-// The API of runtime-api, the service that each runtime has for itself. Its callers are k8s-manager and `kre run`.
+// The API of runtime-api, the service that each runtime has for itself. Its callers are admin-api, k8s-manager and
+// `kre run`.
 
 package runtimev1
 
@@ -21,8 +22,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	VersionService_PrepareVersion_FullMethodName = "/kre.runtime.v1.VersionService/PrepareVersion"
-	VersionService_RemoveVersion_FullMethodName  = "/kre.runtime.v1.VersionService/RemoveVersion"
+	VersionService_PrepareVersion_FullMethodName     = "/kre.runtime.v1.VersionService/PrepareVersion"
+	VersionService_RemoveVersion_FullMethodName      = "/kre.runtime.v1.VersionService/RemoveVersion"
+	VersionService_CommandEntrypoints_FullMethodName = "/kre.runtime.v1.VersionService/CommandEntrypoints"
+	VersionService_CountMessages_FullMethodName      = "/kre.runtime.v1.VersionService/CountMessages"
+	VersionService_DiscardMessages_FullMethodName    = "/kre.runtime.v1.VersionService/DiscardMessages"
 )
 
 // VersionServiceClient is the client API for VersionService service.
@@ -48,6 +52,13 @@ type VersionServiceClient interface {
 	// RemoveVersion removes everything that PrepareVersion has created for a version, stored messages and dead letters
 	// included. The version's processes have ended before. Removing what is not there succeeds.
 	RemoveVersion(ctx context.Context, in *RemoveVersionRequest, opts ...grpc.CallOption) (*RemoveVersionResponse, error)
+	// CommandEntrypoints tells every running entrypoint of a version to do something, and answers with what each of them
+	// says then. An entrypoint that does not answer within 2 seconds is not among them.
+	CommandEntrypoints(ctx context.Context, in *CommandEntrypointsRequest, opts ...grpc.CallOption) (*CommandEntrypointsResponse, error)
+	// CountMessages counts the messages of a version that are stored and not yet handled by everyone who has to.
+	CountMessages(ctx context.Context, in *CountMessagesRequest, opts ...grpc.CallOption) (*CountMessagesResponse, error)
+	// DiscardMessages drops the messages that CountMessages counts. Dead letters stay. Nothing of the version runs meanwhile.
+	DiscardMessages(ctx context.Context, in *DiscardMessagesRequest, opts ...grpc.CallOption) (*DiscardMessagesResponse, error)
 }
 
 type versionServiceClient struct {
@@ -78,6 +89,36 @@ func (c *versionServiceClient) RemoveVersion(ctx context.Context, in *RemoveVers
 	return out, nil
 }
 
+func (c *versionServiceClient) CommandEntrypoints(ctx context.Context, in *CommandEntrypointsRequest, opts ...grpc.CallOption) (*CommandEntrypointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandEntrypointsResponse)
+	err := c.cc.Invoke(ctx, VersionService_CommandEntrypoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *versionServiceClient) CountMessages(ctx context.Context, in *CountMessagesRequest, opts ...grpc.CallOption) (*CountMessagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CountMessagesResponse)
+	err := c.cc.Invoke(ctx, VersionService_CountMessages_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *versionServiceClient) DiscardMessages(ctx context.Context, in *DiscardMessagesRequest, opts ...grpc.CallOption) (*DiscardMessagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiscardMessagesResponse)
+	err := c.cc.Invoke(ctx, VersionService_DiscardMessages_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VersionServiceServer is the server API for VersionService service.
 // All implementations must embed UnimplementedVersionServiceServer
 // for forward compatibility.
@@ -101,6 +142,13 @@ type VersionServiceServer interface {
 	// RemoveVersion removes everything that PrepareVersion has created for a version, stored messages and dead letters
 	// included. The version's processes have ended before. Removing what is not there succeeds.
 	RemoveVersion(context.Context, *RemoveVersionRequest) (*RemoveVersionResponse, error)
+	// CommandEntrypoints tells every running entrypoint of a version to do something, and answers with what each of them
+	// says then. An entrypoint that does not answer within 2 seconds is not among them.
+	CommandEntrypoints(context.Context, *CommandEntrypointsRequest) (*CommandEntrypointsResponse, error)
+	// CountMessages counts the messages of a version that are stored and not yet handled by everyone who has to.
+	CountMessages(context.Context, *CountMessagesRequest) (*CountMessagesResponse, error)
+	// DiscardMessages drops the messages that CountMessages counts. Dead letters stay. Nothing of the version runs meanwhile.
+	DiscardMessages(context.Context, *DiscardMessagesRequest) (*DiscardMessagesResponse, error)
 	mustEmbedUnimplementedVersionServiceServer()
 }
 
@@ -116,6 +164,15 @@ func (UnimplementedVersionServiceServer) PrepareVersion(context.Context, *Prepar
 }
 func (UnimplementedVersionServiceServer) RemoveVersion(context.Context, *RemoveVersionRequest) (*RemoveVersionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveVersion not implemented")
+}
+func (UnimplementedVersionServiceServer) CommandEntrypoints(context.Context, *CommandEntrypointsRequest) (*CommandEntrypointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CommandEntrypoints not implemented")
+}
+func (UnimplementedVersionServiceServer) CountMessages(context.Context, *CountMessagesRequest) (*CountMessagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CountMessages not implemented")
+}
+func (UnimplementedVersionServiceServer) DiscardMessages(context.Context, *DiscardMessagesRequest) (*DiscardMessagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DiscardMessages not implemented")
 }
 func (UnimplementedVersionServiceServer) mustEmbedUnimplementedVersionServiceServer() {}
 func (UnimplementedVersionServiceServer) testEmbeddedByValue()                        {}
@@ -174,6 +231,60 @@ func _VersionService_RemoveVersion_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VersionService_CommandEntrypoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CommandEntrypointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VersionServiceServer).CommandEntrypoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VersionService_CommandEntrypoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VersionServiceServer).CommandEntrypoints(ctx, req.(*CommandEntrypointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _VersionService_CountMessages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CountMessagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VersionServiceServer).CountMessages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VersionService_CountMessages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VersionServiceServer).CountMessages(ctx, req.(*CountMessagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _VersionService_DiscardMessages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiscardMessagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VersionServiceServer).DiscardMessages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VersionService_DiscardMessages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VersionServiceServer).DiscardMessages(ctx, req.(*DiscardMessagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // VersionService_ServiceDesc is the grpc.ServiceDesc for VersionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -188,6 +299,18 @@ var VersionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveVersion",
 			Handler:    _VersionService_RemoveVersion_Handler,
+		},
+		{
+			MethodName: "CommandEntrypoints",
+			Handler:    _VersionService_CommandEntrypoints_Handler,
+		},
+		{
+			MethodName: "CountMessages",
+			Handler:    _VersionService_CountMessages_Handler,
+		},
+		{
+			MethodName: "DiscardMessages",
+			Handler:    _VersionService_DiscardMessages_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

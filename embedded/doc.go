@@ -1,0 +1,2 @@
+// Package embedded holds the stores that run inside a process of this machine: see its sub-packages.
+package embedded

@@ -1,0 +1,2 @@
+// Package host runs versions on one machine: see its sub-packages.
+package host
