@@ -4,10 +4,10 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 
 MODULES  := $(patsubst %/go.mod,%,$(wildcard */go.mod runner-sdk/*/go.mod runner-sdk/*/*/go.mod))
+DEPLOYED := $(filter-out e2e,$(patsubst %/cmd,%,$(wildcard */cmd runner-sdk/*/cmd)))
 TOOLS    := $(CURDIR)/.tools
 PYTHON   ?= python3
 VENV     := $(TOOLS)/venv
-PROGRAMS := bin/kre bin/entrypoint bin/runtime-api
 
 GOLANGCI_VERSION := v2.15.0
 NATS_VERSION     := v2.15.2
@@ -31,9 +31,9 @@ help: ## list the tasks
 .PHONY: build
 build: carried ## build every program into bin/
 	@mkdir -p bin
-	@(cd cli && go build -o ../bin/kre ./cmd/kre)
-	@(cd runtime-api && go build -o ../bin/runtime-api ./cmd/runtime-api)
-	@(cd runner-sdk/entrypoint && go build -o ../../bin/entrypoint ./cmd/entrypoint)
+	@for folder in $(DEPLOYED); do \
+	  (cd $$folder && CGO_ENABLED=0 go build -o $(CURDIR)/bin/ ./cmd/...); \
+	done
 
 .PHONY: carried
 carried: ## build what kre carries for projects: the Go SDK and the wheels of the Python SDK
@@ -42,6 +42,10 @@ carried: ## build what kre carries for projects: the Go SDK and the wheels of th
 .PHONY: generate
 generate: node_modules/.package-lock.json ## generate code from the protos
 	@npx --no-install buf generate
+
+.PHONY: proto-release
+proto-release: node_modules/.package-lock.json ## take the protos as they are for what a later change may not break
+	@npx --no-install buf build --exclude-source-info --path proto/kre -o proto/released.binpb
 
 .PHONY: clean
 clean: ## remove what was built (not the caches in .tools)
@@ -52,7 +56,7 @@ clean: ## remove what was built (not the caches in .tools)
 .PHONY: run
 run: ## run the price estimator on this machine and call it; ONCE=1 ends it with an exit code
 	@started=$$(date +%s); $(MAKE) --no-print-directory build; \
-	  echo "build  kre, entrypoint, runtime-api   $$(($$(date +%s) - started)) s"
+	  echo "build  kre and the engine's services $$(($$(date +%s) - started)) s"
 	@cd e2e && go build -o ../bin/demo ./cmd/demo
 	@exec bin/demo
 
@@ -91,6 +95,7 @@ fuzz: ## fuzz manifest, archive and envelopes with INPUTS each (20000)
 lint: $(GOLANGCI) $(VENV)/ready node_modules/.package-lock.json ## run the linters
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...); done
 	@npx --no-install buf lint
+	@npx --no-install buf breaking --against proto/released.binpb
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@cd runner-sdk/python && $(VENV)/bin/mypy
 
