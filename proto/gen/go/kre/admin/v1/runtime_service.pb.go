@@ -32,34 +32,34 @@ const (
 	// Never sent.
 	Runtime_STATE_UNSPECIFIED Runtime_State = 0
 	// What the runtime needs is being made.
-	Runtime_STATE_CREATING Runtime_State = 1
+	Runtime_CREATING Runtime_State = 1
 	// It can hold and run versions.
-	Runtime_STATE_READY Runtime_State = 2
+	Runtime_READY Runtime_State = 2
 	// Something keeps it from being ready: see `state_reason`.
-	Runtime_STATE_ERROR Runtime_State = 3
+	Runtime_ERROR Runtime_State = 3
 	// It is being removed with everything in it.
-	Runtime_STATE_DELETING Runtime_State = 4
+	Runtime_DELETING Runtime_State = 4
 	// It cannot be observed now: see `observe_time`.
-	Runtime_STATE_UNKNOWN Runtime_State = 5
+	Runtime_UNKNOWN Runtime_State = 5
 )
 
 // Enum value maps for Runtime_State.
 var (
 	Runtime_State_name = map[int32]string{
 		0: "STATE_UNSPECIFIED",
-		1: "STATE_CREATING",
-		2: "STATE_READY",
-		3: "STATE_ERROR",
-		4: "STATE_DELETING",
-		5: "STATE_UNKNOWN",
+		1: "CREATING",
+		2: "READY",
+		3: "ERROR",
+		4: "DELETING",
+		5: "UNKNOWN",
 	}
 	Runtime_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
-		"STATE_CREATING":    1,
-		"STATE_READY":       2,
-		"STATE_ERROR":       3,
-		"STATE_DELETING":    4,
-		"STATE_UNKNOWN":     5,
+		"CREATING":          1,
+		"READY":             2,
+		"ERROR":             3,
+		"DELETING":          4,
+		"UNKNOWN":           5,
 	}
 )
 
@@ -1055,7 +1055,7 @@ var File_kre_admin_v1_runtime_service_proto protoreflect.FileDescriptor
 
 const file_kre_admin_v1_runtime_service_proto_rawDesc = "" +
 	"\n" +
-	"\"kre/admin/v1/runtime_service.proto\x12\fkre.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1akre/admin/v1/version.proto\"\xd3\x04\n" +
+	"\"kre/admin/v1/runtime_service.proto\x12\fkre.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1akre/admin/v1/version.proto\"\xb5\x04\n" +
 	"\aRuntime\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12 \n" +
@@ -1068,14 +1068,14 @@ const file_kre_admin_v1_runtime_service_proto_rawDesc = "" +
 	"\x11published_version\x18\b \x01(\tB\x04\xe2A\x01\x03R\x10publishedVersion\x12'\n" +
 	"\fgrpc_address\x18\t \x01(\tB\x04\xe2A\x01\x03R\vgrpcAddress\x12'\n" +
 	"\fhttp_address\x18\n" +
-	" \x01(\tB\x04\xe2A\x01\x03R\vhttpAddress\"{\n" +
+	" \x01(\tB\x04\xe2A\x01\x03R\vhttpAddress\"]\n" +
 	"\x05State\x12\x15\n" +
-	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eSTATE_CREATING\x10\x01\x12\x0f\n" +
-	"\vSTATE_READY\x10\x02\x12\x0f\n" +
-	"\vSTATE_ERROR\x10\x03\x12\x12\n" +
-	"\x0eSTATE_DELETING\x10\x04\x12\x11\n" +
-	"\rSTATE_UNKNOWN\x10\x05\"\x86\x01\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bCREATING\x10\x01\x12\t\n" +
+	"\x05READY\x10\x02\x12\t\n" +
+	"\x05ERROR\x10\x03\x12\f\n" +
+	"\bDELETING\x10\x04\x12\v\n" +
+	"\aUNKNOWN\x10\x05\"\x86\x01\n" +
 	"\x14CreateRuntimeRequest\x125\n" +
 	"\aruntime\x18\x01 \x01(\v2\x15.kre.admin.v1.RuntimeB\x04\xe2A\x01\x02R\aruntime\x12\x1d\n" +
 	"\n" +

@@ -30,50 +30,50 @@ const (
 	// Never sent.
 	Version_STATE_UNSPECIFIED Version_State = 0
 	// Its package is being stored.
-	Version_STATE_CREATING Version_State = 1
+	Version_CREATING Version_State = 1
 	// Nothing of it runs.
-	Version_STATE_STOPPED Version_State = 2
+	Version_STOPPED Version_State = 2
 	// It was asked to run, and not all of it is ready.
-	Version_STATE_STARTING Version_State = 3
+	Version_STARTING Version_State = 3
 	// All of it is ready; it is reachable inside only.
-	Version_STATE_STARTED Version_State = 4
+	Version_STARTED Version_State = 4
 	// All of it is ready, and the runtime's stable address leads to it.
-	Version_STATE_PUBLISHED Version_State = 5
+	Version_PUBLISHED Version_State = 5
 	// It was asked to stop, and something of it still runs.
-	Version_STATE_STOPPING Version_State = 6
+	Version_STOPPING Version_State = 6
 	// It is not what it was asked to be: see `state_reason`.
-	Version_STATE_ERROR Version_State = 7
+	Version_ERROR Version_State = 7
 	// It cannot be observed now: see `observe_time`.
-	Version_STATE_UNKNOWN Version_State = 8
+	Version_UNKNOWN Version_State = 8
 	// It is being removed.
-	Version_STATE_DELETING Version_State = 9
+	Version_DELETING Version_State = 9
 )
 
 // Enum value maps for Version_State.
 var (
 	Version_State_name = map[int32]string{
 		0: "STATE_UNSPECIFIED",
-		1: "STATE_CREATING",
-		2: "STATE_STOPPED",
-		3: "STATE_STARTING",
-		4: "STATE_STARTED",
-		5: "STATE_PUBLISHED",
-		6: "STATE_STOPPING",
-		7: "STATE_ERROR",
-		8: "STATE_UNKNOWN",
-		9: "STATE_DELETING",
+		1: "CREATING",
+		2: "STOPPED",
+		3: "STARTING",
+		4: "STARTED",
+		5: "PUBLISHED",
+		6: "STOPPING",
+		7: "ERROR",
+		8: "UNKNOWN",
+		9: "DELETING",
 	}
 	Version_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
-		"STATE_CREATING":    1,
-		"STATE_STOPPED":     2,
-		"STATE_STARTING":    3,
-		"STATE_STARTED":     4,
-		"STATE_PUBLISHED":   5,
-		"STATE_STOPPING":    6,
-		"STATE_ERROR":       7,
-		"STATE_UNKNOWN":     8,
-		"STATE_DELETING":    9,
+		"CREATING":          1,
+		"STOPPED":           2,
+		"STARTING":          3,
+		"STARTED":           4,
+		"PUBLISHED":         5,
+		"STOPPING":          6,
+		"ERROR":             7,
+		"UNKNOWN":           8,
+		"DELETING":          9,
 	}
 )
 
@@ -462,7 +462,7 @@ var File_kre_admin_v1_version_proto protoreflect.FileDescriptor
 
 const file_kre_admin_v1_version_proto_rawDesc = "" +
 	"\n" +
-	"\x1akre/admin/v1/version.proto\x12\fkre.admin.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\b\n" +
+	"\x1akre/admin/v1/version.proto\x12\fkre.admin.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\a\n" +
 	"\aVersion\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12'\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\vdisplayName\x12&\n" +
@@ -485,18 +485,18 @@ const file_kre_admin_v1_version_proto_rawDesc = "" +
 	"\bwarnings\x18\x10 \x03(\tB\x04\xe2A\x01\x03R\bwarnings\x12-\n" +
 	"\x0fstored_messages\x18\x11 \x01(\x03B\x04\xe2A\x01\x03R\x0estoredMessages\x12'\n" +
 	"\fgrpc_address\x18\x12 \x01(\tB\x04\xe2A\x01\x03R\vgrpcAddress\x12'\n" +
-	"\fhttp_address\x18\x13 \x01(\tB\x04\xe2A\x01\x03R\vhttpAddress\"\xcd\x01\n" +
+	"\fhttp_address\x18\x13 \x01(\tB\x04\xe2A\x01\x03R\vhttpAddress\"\x97\x01\n" +
 	"\x05State\x12\x15\n" +
-	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eSTATE_CREATING\x10\x01\x12\x11\n" +
-	"\rSTATE_STOPPED\x10\x02\x12\x12\n" +
-	"\x0eSTATE_STARTING\x10\x03\x12\x11\n" +
-	"\rSTATE_STARTED\x10\x04\x12\x13\n" +
-	"\x0fSTATE_PUBLISHED\x10\x05\x12\x12\n" +
-	"\x0eSTATE_STOPPING\x10\x06\x12\x0f\n" +
-	"\vSTATE_ERROR\x10\a\x12\x11\n" +
-	"\rSTATE_UNKNOWN\x10\b\x12\x12\n" +
-	"\x0eSTATE_DELETING\x10\t\"\x80\x01\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bCREATING\x10\x01\x12\v\n" +
+	"\aSTOPPED\x10\x02\x12\f\n" +
+	"\bSTARTING\x10\x03\x12\v\n" +
+	"\aSTARTED\x10\x04\x12\r\n" +
+	"\tPUBLISHED\x10\x05\x12\f\n" +
+	"\bSTOPPING\x10\x06\x12\t\n" +
+	"\x05ERROR\x10\a\x12\v\n" +
+	"\aUNKNOWN\x10\b\x12\f\n" +
+	"\bDELETING\x10\t\"\x80\x01\n" +
 	"\bWorkflow\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03rpc\x18\x02 \x01(\tR\x03rpc\x12\x1c\n" +

@@ -26,67 +26,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// LogLevel is how grave a line is.
-type LogLevel int32
-
-const (
-	// As a filter: every level. A line without a level counts as INFO.
-	LogLevel_LOG_LEVEL_UNSPECIFIED LogLevel = 0
-	// For who looks for a cause.
-	LogLevel_LOG_LEVEL_DEBUG LogLevel = 1
-	// As expected.
-	LogLevel_LOG_LEVEL_INFO LogLevel = 2
-	// Worth a look.
-	LogLevel_LOG_LEVEL_WARN LogLevel = 3
-	// Something failed.
-	LogLevel_LOG_LEVEL_ERROR LogLevel = 4
-)
-
-// Enum value maps for LogLevel.
-var (
-	LogLevel_name = map[int32]string{
-		0: "LOG_LEVEL_UNSPECIFIED",
-		1: "LOG_LEVEL_DEBUG",
-		2: "LOG_LEVEL_INFO",
-		3: "LOG_LEVEL_WARN",
-		4: "LOG_LEVEL_ERROR",
-	}
-	LogLevel_value = map[string]int32{
-		"LOG_LEVEL_UNSPECIFIED": 0,
-		"LOG_LEVEL_DEBUG":       1,
-		"LOG_LEVEL_INFO":        2,
-		"LOG_LEVEL_WARN":        3,
-		"LOG_LEVEL_ERROR":       4,
-	}
-)
-
-func (x LogLevel) Enum() *LogLevel {
-	p := new(LogLevel)
-	*p = x
-	return p
-}
-
-func (x LogLevel) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (LogLevel) Descriptor() protoreflect.EnumDescriptor {
-	return file_kre_admin_v1_version_service_proto_enumTypes[0].Descriptor()
-}
-
-func (LogLevel) Type() protoreflect.EnumType {
-	return &file_kre_admin_v1_version_service_proto_enumTypes[0]
-}
-
-func (x LogLevel) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use LogLevel.Descriptor instead.
-func (LogLevel) EnumDescriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{0}
-}
-
 // Kind is what a value becomes for a node.
 type Config_Key_Kind int32
 
@@ -94,22 +33,22 @@ const (
 	// Never sent.
 	Config_Key_KIND_UNSPECIFIED Config_Key_Kind = 0
 	// An environment variable.
-	Config_Key_KIND_VARIABLE Config_Key_Kind = 1
+	Config_Key_VARIABLE Config_Key_Kind = 1
 	// A file, whose path is in the environment variable of that name.
-	Config_Key_KIND_FILE Config_Key_Kind = 2
+	Config_Key_FILE Config_Key_Kind = 2
 )
 
 // Enum value maps for Config_Key_Kind.
 var (
 	Config_Key_Kind_name = map[int32]string{
 		0: "KIND_UNSPECIFIED",
-		1: "KIND_VARIABLE",
-		2: "KIND_FILE",
+		1: "VARIABLE",
+		2: "FILE",
 	}
 	Config_Key_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
-		"KIND_VARIABLE":    1,
-		"KIND_FILE":        2,
+		"VARIABLE":         1,
+		"FILE":             2,
 	}
 )
 
@@ -124,11 +63,11 @@ func (x Config_Key_Kind) String() string {
 }
 
 func (Config_Key_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_kre_admin_v1_version_service_proto_enumTypes[1].Descriptor()
+	return file_kre_admin_v1_version_service_proto_enumTypes[0].Descriptor()
 }
 
 func (Config_Key_Kind) Type() protoreflect.EnumType {
-	return &file_kre_admin_v1_version_service_proto_enumTypes[1]
+	return &file_kre_admin_v1_version_service_proto_enumTypes[0]
 }
 
 func (x Config_Key_Kind) Number() protoreflect.EnumNumber {
@@ -147,34 +86,34 @@ const (
 	// Never sent.
 	Node_STATE_UNSPECIFIED Node_State = 0
 	// It does not run.
-	Node_STATE_STOPPED Node_State = 1
+	Node_STOPPED Node_State = 1
 	// It runs and is not ready yet.
-	Node_STATE_STARTING Node_State = 2
+	Node_STARTING Node_State = 2
 	// It is ready.
-	Node_STATE_READY Node_State = 3
+	Node_READY Node_State = 3
 	// It ended or did not become ready; it is tried again.
-	Node_STATE_FAILED Node_State = 4
+	Node_FAILED Node_State = 4
 	// It cannot be observed now.
-	Node_STATE_UNKNOWN Node_State = 5
+	Node_UNKNOWN Node_State = 5
 )
 
 // Enum value maps for Node_State.
 var (
 	Node_State_name = map[int32]string{
 		0: "STATE_UNSPECIFIED",
-		1: "STATE_STOPPED",
-		2: "STATE_STARTING",
-		3: "STATE_READY",
-		4: "STATE_FAILED",
-		5: "STATE_UNKNOWN",
+		1: "STOPPED",
+		2: "STARTING",
+		3: "READY",
+		4: "FAILED",
+		5: "UNKNOWN",
 	}
 	Node_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
-		"STATE_STOPPED":     1,
-		"STATE_STARTING":    2,
-		"STATE_READY":       3,
-		"STATE_FAILED":      4,
-		"STATE_UNKNOWN":     5,
+		"STOPPED":           1,
+		"STARTING":          2,
+		"READY":             3,
+		"FAILED":            4,
+		"UNKNOWN":           5,
 	}
 )
 
@@ -189,11 +128,11 @@ func (x Node_State) String() string {
 }
 
 func (Node_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_kre_admin_v1_version_service_proto_enumTypes[2].Descriptor()
+	return file_kre_admin_v1_version_service_proto_enumTypes[1].Descriptor()
 }
 
 func (Node_State) Type() protoreflect.EnumType {
-	return &file_kre_admin_v1_version_service_proto_enumTypes[2]
+	return &file_kre_admin_v1_version_service_proto_enumTypes[1]
 }
 
 func (x Node_State) Number() protoreflect.EnumNumber {
@@ -203,6 +142,67 @@ func (x Node_State) Number() protoreflect.EnumNumber {
 // Deprecated: Use Node_State.Descriptor instead.
 func (Node_State) EnumDescriptor() ([]byte, []int) {
 	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{16, 0}
+}
+
+// Level is how grave a line is.
+type LogEntry_Level int32
+
+const (
+	// As a condition: every level. A line without a level counts as INFO.
+	LogEntry_LEVEL_UNSPECIFIED LogEntry_Level = 0
+	// For who looks for a cause.
+	LogEntry_DEBUG LogEntry_Level = 1
+	// As expected.
+	LogEntry_INFO LogEntry_Level = 2
+	// Worth a look.
+	LogEntry_WARN LogEntry_Level = 3
+	// Something failed.
+	LogEntry_ERROR LogEntry_Level = 4
+)
+
+// Enum value maps for LogEntry_Level.
+var (
+	LogEntry_Level_name = map[int32]string{
+		0: "LEVEL_UNSPECIFIED",
+		1: "DEBUG",
+		2: "INFO",
+		3: "WARN",
+		4: "ERROR",
+	}
+	LogEntry_Level_value = map[string]int32{
+		"LEVEL_UNSPECIFIED": 0,
+		"DEBUG":             1,
+		"INFO":              2,
+		"WARN":              3,
+		"ERROR":             4,
+	}
+)
+
+func (x LogEntry_Level) Enum() *LogEntry_Level {
+	p := new(LogEntry_Level)
+	*p = x
+	return p
+}
+
+func (x LogEntry_Level) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LogEntry_Level) Descriptor() protoreflect.EnumDescriptor {
+	return file_kre_admin_v1_version_service_proto_enumTypes[2].Descriptor()
+}
+
+func (LogEntry_Level) Type() protoreflect.EnumType {
+	return &file_kre_admin_v1_version_service_proto_enumTypes[2]
+}
+
+func (x LogEntry_Level) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LogEntry_Level.Descriptor instead.
+func (LogEntry_Level) EnumDescriptor() ([]byte, []int) {
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // UploadVersionRequest is a piece of a package; the first one also says where it goes.
@@ -1272,7 +1272,7 @@ type SearchLogsRequest struct {
 	// Before this time.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// This level or graver ones.
-	MinLevel LogLevel `protobuf:"varint,6,opt,name=min_level,json=minLevel,proto3,enum=kre.admin.v1.LogLevel" json:"min_level,omitempty"`
+	MinLevel LogEntry_Level `protobuf:"varint,6,opt,name=min_level,json=minLevel,proto3,enum=kre.admin.v1.LogEntry_Level" json:"min_level,omitempty"`
 	// Of these nodes, named as in ListNodes. Empty: of all.
 	Nodes []string `protobuf:"bytes,7,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// Of this workflow. Empty: of all.
@@ -1352,11 +1352,11 @@ func (x *SearchLogsRequest) GetEndTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *SearchLogsRequest) GetMinLevel() LogLevel {
+func (x *SearchLogsRequest) GetMinLevel() LogEntry_Level {
 	if x != nil {
 		return x.MinLevel
 	}
-	return LogLevel_LOG_LEVEL_UNSPECIFIED
+	return LogEntry_LEVEL_UNSPECIFIED
 }
 
 func (x *SearchLogsRequest) GetNodes() []string {
@@ -1455,7 +1455,7 @@ type LogEntry struct {
 	// When it was written.
 	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	// How grave.
-	Level LogLevel `protobuf:"varint,2,opt,name=level,proto3,enum=kre.admin.v1.LogLevel" json:"level,omitempty"`
+	Level LogEntry_Level `protobuf:"varint,2,opt,name=level,proto3,enum=kre.admin.v1.LogEntry_Level" json:"level,omitempty"`
 	// Workflow of the node; empty for the entrypoint.
 	Workflow string `protobuf:"bytes,3,opt,name=workflow,proto3" json:"workflow,omitempty"`
 	// The node, or `entrypoint`.
@@ -1509,11 +1509,11 @@ func (x *LogEntry) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *LogEntry) GetLevel() LogLevel {
+func (x *LogEntry) GetLevel() LogEntry_Level {
 	if x != nil {
 		return x.Level
 	}
-	return LogLevel_LOG_LEVEL_UNSPECIFIED
+	return LogEntry_LEVEL_UNSPECIFIED
 }
 
 func (x *LogEntry) GetWorkflow() string {
@@ -1566,7 +1566,7 @@ type TailLogsRequest struct {
 	// Begin with so many of the last lines, at most 1,000.
 	Last int32 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
 	// This level or graver ones.
-	MinLevel LogLevel `protobuf:"varint,3,opt,name=min_level,json=minLevel,proto3,enum=kre.admin.v1.LogLevel" json:"min_level,omitempty"`
+	MinLevel LogEntry_Level `protobuf:"varint,3,opt,name=min_level,json=minLevel,proto3,enum=kre.admin.v1.LogEntry_Level" json:"min_level,omitempty"`
 	// Of these nodes, named as in ListNodes. Empty: of all.
 	Nodes []string `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// Of this workflow. Empty: of all.
@@ -1621,11 +1621,11 @@ func (x *TailLogsRequest) GetLast() int32 {
 	return 0
 }
 
-func (x *TailLogsRequest) GetMinLevel() LogLevel {
+func (x *TailLogsRequest) GetMinLevel() LogEntry_Level {
 	if x != nil {
 		return x.MinLevel
 	}
-	return LogLevel_LOG_LEVEL_UNSPECIFIED
+	return LogEntry_LEVEL_UNSPECIFIED
 }
 
 func (x *TailLogsRequest) GetNodes() []string {
@@ -2046,11 +2046,11 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\acomment\x18\x02 \x01(\tR\acomment\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x03R\brevision\",\n" +
 	"\x10GetConfigRequest\x12\x18\n" +
-	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\"\x89\x03\n" +
+	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\"\xff\x02\n" +
 	"\x06Config\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12,\n" +
 	"\x04keys\x18\x02 \x03(\v2\x18.kre.admin.v1.Config.KeyR\x04keys\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x03R\brevision\x1a\x9a\x02\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\x1a\x90\x02\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1d.kre.admin.v1.Config.Key.KindR\x04kind\x12\x10\n" +
@@ -2058,11 +2058,11 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\vupdate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
 	"\aupdater\x18\x05 \x01(\tR\aupdater\x12%\n" +
-	"\x0einherited_from\x18\x06 \x01(\tR\rinheritedFrom\">\n" +
+	"\x0einherited_from\x18\x06 \x01(\tR\rinheritedFrom\"4\n" +
 	"\x04Kind\x12\x14\n" +
-	"\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n" +
-	"\rKIND_VARIABLE\x10\x01\x12\r\n" +
-	"\tKIND_FILE\x10\x02\"\x87\x03\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bVARIABLE\x10\x01\x12\b\n" +
+	"\x04FILE\x10\x02\"\x87\x03\n" +
 	"\x13UpdateConfigRequest\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x04name\x12N\n" +
 	"\tvariables\x18\x02 \x03(\v20.kre.admin.v1.UpdateConfigRequest.VariablesEntryR\tvariables\x12B\n" +
@@ -2085,7 +2085,7 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\x10ListNodesRequest\x12\x1c\n" +
 	"\x06parent\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x06parent\"=\n" +
 	"\x11ListNodesResponse\x12(\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x12.kre.admin.v1.NodeR\x05nodes\"\xd8\x04\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x12.kre.admin.v1.NodeR\x05nodes\"\xba\x04\n" +
 	"\x04Node\x12\x1a\n" +
 	"\bworkflow\x18\x01 \x01(\tR\bworkflow\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
@@ -2101,14 +2101,15 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\rlast_log_line\x18\x04 \x01(\tR\vlastLogLine\x12\x1a\n" +
 	"\brestarts\x18\x05 \x01(\x05R\brestarts\x129\n" +
 	"\n" +
-	"state_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstateTime\"{\n" +
+	"state_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstateTime\"]\n" +
 	"\x05State\x12\x15\n" +
-	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
-	"\rSTATE_STOPPED\x10\x01\x12\x12\n" +
-	"\x0eSTATE_STARTING\x10\x02\x12\x0f\n" +
-	"\vSTATE_READY\x10\x03\x12\x10\n" +
-	"\fSTATE_FAILED\x10\x04\x12\x11\n" +
-	"\rSTATE_UNKNOWN\x10\x05\"\x9c\x03\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aSTOPPED\x10\x01\x12\f\n" +
+	"\bSTARTING\x10\x02\x12\t\n" +
+	"\x05READY\x10\x03\x12\n" +
+	"\n" +
+	"\x06FAILED\x10\x04\x12\v\n" +
+	"\aUNKNOWN\x10\x05\"\xa2\x03\n" +
 	"\x11SearchLogsRequest\x12\x1c\n" +
 	"\x06parent\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -2116,8 +2117,8 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x129\n" +
 	"\n" +
 	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x123\n" +
-	"\tmin_level\x18\x06 \x01(\x0e2\x16.kre.admin.v1.LogLevelR\bminLevel\x12\x14\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x129\n" +
+	"\tmin_level\x18\x06 \x01(\x0e2\x1c.kre.admin.v1.LogEntry.LevelR\bminLevel\x12\x14\n" +
 	"\x05nodes\x18\a \x03(\tR\x05nodes\x12\x1a\n" +
 	"\bworkflow\x18\b \x01(\tR\bworkflow\x12\x12\n" +
 	"\x04text\x18\t \x01(\tR\x04text\x12\x1d\n" +
@@ -2127,21 +2128,27 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\foldest_first\x18\v \x01(\bR\voldestFirst\"n\n" +
 	"\x12SearchLogsResponse\x120\n" +
 	"\aentries\x18\x01 \x03(\v2\x16.kre.admin.v1.LogEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9c\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xec\x02\n" +
 	"\bLogEntry\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12,\n" +
-	"\x05level\x18\x02 \x01(\x0e2\x16.kre.admin.v1.LogLevelR\x05level\x12\x1a\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x122\n" +
+	"\x05level\x18\x02 \x01(\x0e2\x1c.kre.admin.v1.LogEntry.LevelR\x05level\x12\x1a\n" +
 	"\bworkflow\x18\x03 \x01(\tR\bworkflow\x12\x12\n" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x18\n" +
 	"\areplica\x18\x05 \x01(\x05R\areplica\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\a \x01(\tR\trequestId\x12/\n" +
-	"\x06fields\x18\b \x01(\v2\x17.google.protobuf.StructR\x06fields\"\xbe\x01\n" +
+	"\x06fields\x18\b \x01(\v2\x17.google.protobuf.StructR\x06fields\"H\n" +
+	"\x05Level\x12\x15\n" +
+	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05DEBUG\x10\x01\x12\b\n" +
+	"\x04INFO\x10\x02\x12\b\n" +
+	"\x04WARN\x10\x03\x12\t\n" +
+	"\x05ERROR\x10\x04\"\xc4\x01\n" +
 	"\x0fTailLogsRequest\x12\x1c\n" +
 	"\x06parent\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x06parent\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x05R\x04last\x123\n" +
-	"\tmin_level\x18\x03 \x01(\x0e2\x16.kre.admin.v1.LogLevelR\bminLevel\x12\x14\n" +
+	"\x04last\x18\x02 \x01(\x05R\x04last\x129\n" +
+	"\tmin_level\x18\x03 \x01(\x0e2\x1c.kre.admin.v1.LogEntry.LevelR\bminLevel\x12\x14\n" +
 	"\x05nodes\x18\x04 \x03(\tR\x05nodes\x12\x1a\n" +
 	"\bworkflow\x18\x05 \x01(\tR\bworkflow\x12\x12\n" +
 	"\x04text\x18\x06 \x01(\tR\x04text\"@\n" +
@@ -2155,13 +2162,7 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\x13CallVersionResponse\x122\n" +
 	"\bresponse\x18\x01 \x01(\v2\x16.google.protobuf.ValueR\bresponse\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId*w\n" +
-	"\bLogLevel\x12\x19\n" +
-	"\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n" +
-	"\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n" +
-	"\x0eLOG_LEVEL_INFO\x10\x02\x12\x12\n" +
-	"\x0eLOG_LEVEL_WARN\x10\x03\x12\x13\n" +
-	"\x0fLOG_LEVEL_ERROR\x10\x042\xdb\x0e\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId2\xdb\x0e\n" +
 	"\x0eVersionService\x12L\n" +
 	"\rUploadVersion\x12\".kre.admin.v1.UploadVersionRequest\x1a\x15.kre.admin.v1.Version(\x01\x12n\n" +
 	"\n" +
@@ -2197,9 +2198,9 @@ func file_kre_admin_v1_version_service_proto_rawDescGZIP() []byte {
 var file_kre_admin_v1_version_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_kre_admin_v1_version_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_kre_admin_v1_version_service_proto_goTypes = []any{
-	(LogLevel)(0),                   // 0: kre.admin.v1.LogLevel
-	(Config_Key_Kind)(0),            // 1: kre.admin.v1.Config.Key.Kind
-	(Node_State)(0),                 // 2: kre.admin.v1.Node.State
+	(Config_Key_Kind)(0),            // 0: kre.admin.v1.Config.Key.Kind
+	(Node_State)(0),                 // 1: kre.admin.v1.Node.State
+	(LogEntry_Level)(0),             // 2: kre.admin.v1.LogEntry.Level
 	(*UploadVersionRequest)(nil),    // 3: kre.admin.v1.UploadVersionRequest
 	(*GetVersionRequest)(nil),       // 4: kre.admin.v1.GetVersionRequest
 	(*ListVersionsRequest)(nil),     // 5: kre.admin.v1.ListVersionsRequest
@@ -2241,23 +2242,23 @@ var file_kre_admin_v1_version_service_proto_depIdxs = []int32{
 	28, // 2: kre.admin.v1.UpdateConfigRequest.variables:type_name -> kre.admin.v1.UpdateConfigRequest.VariablesEntry
 	29, // 3: kre.admin.v1.UpdateConfigRequest.files:type_name -> kre.admin.v1.UpdateConfigRequest.FilesEntry
 	19, // 4: kre.admin.v1.ListNodesResponse.nodes:type_name -> kre.admin.v1.Node
-	2,  // 5: kre.admin.v1.Node.state:type_name -> kre.admin.v1.Node.State
+	1,  // 5: kre.admin.v1.Node.state:type_name -> kre.admin.v1.Node.State
 	30, // 6: kre.admin.v1.Node.replicas:type_name -> kre.admin.v1.Node.Replica
 	32, // 7: kre.admin.v1.SearchLogsRequest.start_time:type_name -> google.protobuf.Timestamp
 	32, // 8: kre.admin.v1.SearchLogsRequest.end_time:type_name -> google.protobuf.Timestamp
-	0,  // 9: kre.admin.v1.SearchLogsRequest.min_level:type_name -> kre.admin.v1.LogLevel
+	2,  // 9: kre.admin.v1.SearchLogsRequest.min_level:type_name -> kre.admin.v1.LogEntry.Level
 	22, // 10: kre.admin.v1.SearchLogsResponse.entries:type_name -> kre.admin.v1.LogEntry
 	32, // 11: kre.admin.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
-	0,  // 12: kre.admin.v1.LogEntry.level:type_name -> kre.admin.v1.LogLevel
+	2,  // 12: kre.admin.v1.LogEntry.level:type_name -> kre.admin.v1.LogEntry.Level
 	33, // 13: kre.admin.v1.LogEntry.fields:type_name -> google.protobuf.Struct
-	0,  // 14: kre.admin.v1.TailLogsRequest.min_level:type_name -> kre.admin.v1.LogLevel
+	2,  // 14: kre.admin.v1.TailLogsRequest.min_level:type_name -> kre.admin.v1.LogEntry.Level
 	22, // 15: kre.admin.v1.TailLogsResponse.entry:type_name -> kre.admin.v1.LogEntry
 	34, // 16: kre.admin.v1.CallVersionRequest.request:type_name -> google.protobuf.Value
 	35, // 17: kre.admin.v1.CallVersionRequest.timeout:type_name -> google.protobuf.Duration
 	34, // 18: kre.admin.v1.CallVersionResponse.response:type_name -> google.protobuf.Value
-	1,  // 19: kre.admin.v1.Config.Key.kind:type_name -> kre.admin.v1.Config.Key.Kind
+	0,  // 19: kre.admin.v1.Config.Key.kind:type_name -> kre.admin.v1.Config.Key.Kind
 	32, // 20: kre.admin.v1.Config.Key.update_time:type_name -> google.protobuf.Timestamp
-	2,  // 21: kre.admin.v1.Node.Replica.state:type_name -> kre.admin.v1.Node.State
+	1,  // 21: kre.admin.v1.Node.Replica.state:type_name -> kre.admin.v1.Node.State
 	32, // 22: kre.admin.v1.Node.Replica.state_time:type_name -> google.protobuf.Timestamp
 	3,  // 23: kre.admin.v1.VersionService.UploadVersion:input_type -> kre.admin.v1.UploadVersionRequest
 	4,  // 24: kre.admin.v1.VersionService.GetVersion:input_type -> kre.admin.v1.GetVersionRequest
