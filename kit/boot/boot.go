@@ -16,6 +16,7 @@ import (
 
 	"github.com/konstellation-io/kre/kit/heap"
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/telemetry"
 )
 
 // Exit codes of a program.
@@ -61,9 +62,10 @@ func (e environment) misused(name string, err error) int {
 
 // line is the whole command line: what every program has, and its own.
 type line[C any] struct {
-	Log       log.Flags `embed:""`
-	ReadyFile string    `help:"File that exists while the program is ready." env:"KRE_READY_FILE" placeholder:"PATH"`
-	Config    C         `embed:""`
+	Log       log.Flags       `embed:""`
+	Telemetry telemetry.Flags `embed:""`
+	ReadyFile string          `help:"File that exists while the program is ready." env:"KRE_READY_FILE" placeholder:"PATH"`
+	Config    C               `embed:""`
 }
 
 func start[C any](env environment, name, description string, run Run[C]) int {
@@ -93,6 +95,11 @@ func start[C any](env environment, name, description string, run Run[C]) int {
 	defer cancel()
 	process := &Process{Logger: logger, readyFile: flags.ReadyFile}
 	process.removeReadyFile() // an earlier process may have left it
+	observed, err := observe(ctx, process, name, flags.Telemetry)
+	if err != nil {
+		logger.Error("ended", log.Error(err))
+		return ExitFailed
+	}
 	watched := make(chan struct{})
 	over := make(chan struct{})
 	go func() {
@@ -104,6 +111,7 @@ func start[C any](env environment, name, description string, run Run[C]) int {
 		err = nil
 	}
 	process.stop()
+	observed()
 	close(over)
 	<-watched
 	if err != nil {

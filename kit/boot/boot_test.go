@@ -152,6 +152,7 @@ func TestShowsItsConfigurationWithoutSecrets(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"addr": ":9000", "wait": "30s", "nats-url": "nats://a:4222,nats://b:4222,(set)", "token": "(set)", "required": "x",
 		"log-format": "json", "log-level": "info", "ready-file": "",
+		"metrics-addr": "", "otlp-endpoint": "", "otlp-protocol": "http/protobuf",
 	}, p.lines(t)[0]["config"])
 }
 

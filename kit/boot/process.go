@@ -11,14 +11,17 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/telemetry"
 )
 
 // Process is what a running program is handed: its logger, and the two moments that the outside cares about.
 type Process struct {
-	Logger *zap.Logger
+	Logger    *zap.Logger
+	Telemetry telemetry.Telemetry // for rpc.Options, rpc.ClientOptions and whatever else counts or traces
 
 	mu        sync.Mutex
 	readyFile string
+	ready     bool
 	stopping  bool
 	stops     []stopper
 }
@@ -39,21 +42,27 @@ func (p *Process) OnStop(name string, limit time.Duration, stop func(ctx context
 }
 
 // Ready tells the outside that the program serves: it writes the ready file, if there is one, which is removed as soon
-// as the program begins to stop. Once it stops, Ready does nothing.
+// as the program begins to stop, and /readyz answers 200 until then. Once the program stops, Ready does nothing.
 func (p *Process) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping {
 		return nil
 	}
+	if p.readyFile != "" {
+		if err := os.WriteFile(p.readyFile, []byte("ready\n"), 0o644); err != nil {
+			return fmt.Errorf("writing the ready file: %w", err)
+		}
+	}
+	p.ready = true
 	p.Logger.Info("ready")
-	if p.readyFile == "" {
-		return nil
-	}
-	if err := os.WriteFile(p.readyFile, []byte("ready\n"), 0o644); err != nil {
-		return fmt.Errorf("writing the ready file: %w", err)
-	}
 	return nil
+}
+
+func (p *Process) isReady() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ready && !p.stopping
 }
 
 // beginStop makes the program not ready, for good.

@@ -13,12 +13,15 @@ type Kind int
 
 // The kinds of error.
 const (
-	Internal     Kind = iota // nobody foresaw it; the caller learns nothing but that
-	Invalid                  // the request is wrong whatever the state of things
-	NotFound                 // what the request names does not exist
-	Precondition             // the request is right, but not in this state
-	Exhausted                // a limit has been reached
-	Unavailable              // something that is needed does not answer; the same request may be made again
+	Internal        Kind = iota // nobody foresaw it; the caller learns nothing but that
+	Invalid                     // the request is wrong whatever the state of things
+	NotFound                    // what the request names does not exist
+	Precondition                // the request is right, but not in this state
+	Exhausted                   // a limit has been reached
+	Unavailable                 // something that is needed does not answer; the same request may be made again
+	AlreadyExists               // what the request would make is there already
+	Conflict                    // somebody else's change came first; look again, then decide again
+	Unauthenticated             // nobody knows who is calling
 )
 
 // Field is one thing that is wrong with a request.
@@ -29,10 +32,12 @@ type Field struct {
 
 // Error is an error with a kind.
 type Error struct {
-	Kind    Kind
-	Message string  // for the caller
-	Fields  []Field // what is wrong with the request; only with Invalid
-	Cause   error   // for the log; never shown to the caller
+	Kind     Kind
+	Message  string            // for the caller
+	Reason   string            // for the caller's program: what happened, in UPPER_SNAKE_CASE; empty: the kind says enough
+	Metadata map[string]string // what the reason is about, by snake_case keys; only with a Reason
+	Fields   []Field           // what is wrong with the request; only with Invalid
+	Cause    error             // for the log; never shown to the caller
 }
 
 // Error tells everything, the cause included: it is meant for the log.
@@ -54,6 +59,19 @@ func New(kind Kind, format string, args ...any) *Error {
 // Wrap returns an error of the given kind whose cause is only for the log.
 func Wrap(kind Kind, cause error, format string, args ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Cause: cause}
+}
+
+// For gives the error a reason that a program can act on, with pairs of a key and a value that tell what it is about.
+// It changes and returns e. A key without a value is left out.
+func (e *Error) For(reason string, pairs ...string) *Error {
+	e.Reason = reason
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if e.Metadata == nil {
+			e.Metadata = make(map[string]string, len(pairs)/2)
+		}
+		e.Metadata[pairs[i]] = pairs[i+1]
+	}
+	return e
 }
 
 // KindOf returns the kind of the outermost error in the chain that has one, else Internal.

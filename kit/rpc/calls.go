@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
+	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/log"
 )
 
@@ -29,9 +30,19 @@ const (
 
 // calls is what happens around every call.
 type calls struct {
-	log     *zap.Logger
-	token   string
-	timeout time.Duration
+	log          *zap.Logger
+	timeout      time.Duration
+	authenticate func(ctx context.Context, method string) (context.Context, error)
+	metrics      *metrics
+}
+
+// requestID is the key of the context.
+type requestID struct{}
+
+// RequestID is the id of the call that ctx belongs to; empty where it belongs to none.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestID{}).(string)
+	return id
 }
 
 func (c *calls) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
@@ -44,7 +55,7 @@ func (c *calls) unary(ctx context.Context, request any, info *grpc.UnaryServerIn
 		defer cancel()
 	}
 	var answer any
-	err := c.around(ctx, id, info.FullMethod, func() (err error) {
+	err := c.around(ctx, id, info.FullMethod, func(ctx context.Context) (err error) {
 		answer, err = handle(ctx, request)
 		return err
 	})
@@ -57,42 +68,72 @@ func (c *calls) unary(ctx context.Context, request any, info *grpc.UnaryServerIn
 func (c *calls) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	id := rand.Text()
 	_ = stream.SetHeader(metadata.Pairs(RequestIDKey, id))
-	return c.around(stream.Context(), id, info.FullMethod, func() error { return handle(service, stream) })
+	return c.around(stream.Context(), id, info.FullMethod, func(ctx context.Context) error {
+		return handle(service, &streamWith{ServerStream: stream, ctx: ctx})
+	})
 }
 
+// streamWith is a stream with another context.
+type streamWith struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // it is how grpc hands a context to a stream's handler
+}
+
+// Context is that of the call.
+func (s *streamWith) Context() context.Context { return s.ctx }
+
 // around lets a call through if it may pass, and returns its error as a status.
-func (c *calls) around(ctx context.Context, id, method string, handle func() error) error {
+func (c *calls) around(ctx context.Context, id, method string, handle func(ctx context.Context) error) error {
 	begun := time.Now()
-	var err error
-	if c.allowed(ctx, method) {
-		err = recovered(handle)
-	} else {
-		err = status.Error(codes.Unauthenticated, "the call needs the service's token as bearer in the metadata `authorization`")
-	}
+	ctx = context.WithValue(ctx, requestID{}, id)
+	probe := strings.HasPrefix(method, healthPrefix)
+	err := recovered(func() (err error) {
+		inner := ctx
+		if !probe {
+			if inner, err = c.authenticate(ctx, method); err != nil {
+				return err
+			}
+		}
+		return handle(inner)
+	})
 	answer := Status(err, id)
+	took := time.Since(begun)
 	level := zap.InfoLevel
 	switch {
 	case answer.Code() == codes.Internal, answer.Code() == codes.Unknown:
 		level = zap.ErrorLevel
-	case strings.HasPrefix(method, healthPrefix):
+	case probe:
 		level = zap.DebugLevel // probes come every second
 	}
-	c.log.Log(level, "call", zap.String("method", method), zap.Stringer("code", answer.Code()),
-		zap.Duration("took", time.Since(begun)), log.RequestID(id), log.Error(err))
+	if !probe {
+		c.metrics.called(method, answer.Code(), took)
+	}
+	fields := []zap.Field{zap.String("method", method), zap.Stringer("code", answer.Code()),
+		zap.Duration("took", took), log.RequestID(id), log.Error(err)}
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		fields = append(fields, zap.Stringer("trace_id", span.TraceID()))
+	}
+	c.log.Log(level, "call", fields...)
 	return answer.Err()
 }
 
-// allowed compares in a time that tells nothing about the token.
-func (c *calls) allowed(ctx context.Context, method string) bool {
-	if c.token == "" || strings.HasPrefix(method, healthPrefix) {
-		return true
+// byToken lets those call who send the token, comparing in a time that tells nothing about it. An empty one lets anybody.
+func byToken(token string) func(context.Context, string) (context.Context, error) {
+	want := sha256.Sum256([]byte(bearer + token))
+	return func(ctx context.Context, _ string) (context.Context, error) {
+		if token == "" {
+			return ctx, nil
+		}
+		given := metadata.ValueFromIncomingContext(ctx, "authorization")
+		if len(given) == 1 {
+			got := sha256.Sum256([]byte(given[0]))
+			if subtle.ConstantTimeCompare(want[:], got[:]) == 1 {
+				return ctx, nil
+			}
+		}
+		return nil, fault.New(fault.Unauthenticated,
+			"the call needs the service's token as bearer in the metadata `authorization`")
 	}
-	given := metadata.ValueFromIncomingContext(ctx, "authorization")
-	if len(given) != 1 {
-		return false
-	}
-	want, got := sha256.Sum256([]byte(bearer+c.token)), sha256.Sum256([]byte(given[0]))
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
 // recovered turns a panic into an error, so that one call cannot end the process.

@@ -1,5 +1,6 @@
 // Package rpc is what every gRPC server of the engine has in common: limits, health, reflection, a request id, one line
-// in the log for each call, recovery from panics, and errors of kit/fault turned into statuses. It knows no service.
+// in the log for each call, metrics, recovery from panics, and errors of kit/fault turned into statuses; and what every
+// caller of one has: see Dial and Fault. It knows no service.
 package rpc
 
 import (
@@ -7,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -15,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/telemetry"
 )
 
 // Options are what may be other than usual.
@@ -22,15 +26,25 @@ type Options struct {
 	// Token is what callers must send as bearer token in the metadata `authorization`; health checks need none. Empty:
 	// anybody may call.
 	Token string
+	// Authenticate, where set, decides in place of Token who may call: it is asked before each call, health checks
+	// excepted, with the call's context (metadata.ValueFromIncomingContext has what the caller sent) and full method, and
+	// returns the context that the handler gets, or why the call may not be made: a fault, normally Unauthenticated.
+	Authenticate func(ctx context.Context, method string) (context.Context, error)
 	// Timeout bounds unary calls whose caller has set no deadline. 0: 30 s.
 	Timeout time.Duration
 	// MaxRequestBytes bounds one request message. 0: 4 MiB.
 	MaxRequestBytes int
+	// Telemetry gets the metrics and traces of calls. One server of a program has it.
+	Telemetry telemetry.Telemetry
 }
 
 const (
 	defaultTimeout         = 30 * time.Second
 	defaultMaxRequestBytes = 4 << 20
+	// Clients may ask for a sign of life this often, calls or not; and we ask one of whom nothing is heard for so long, so
+	// that the streams of callers that are gone without a word end.
+	minPingInterval = 5 * time.Second
+	pingIdleClients = time.Minute
 )
 
 // Server is a gRPC server with health and reflection. Services are registered with it, then Serve is called.
@@ -49,17 +63,25 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 	if opts.MaxRequestBytes == 0 {
 		opts.MaxRequestBytes = defaultMaxRequestBytes
 	}
-	calls := &calls{log: logger, token: opts.Token, timeout: opts.Timeout}
-	server := &Server{
-		Server: grpc.NewServer(
-			grpc.ChainUnaryInterceptor(calls.unary),
-			grpc.ChainStreamInterceptor(calls.stream),
-			grpc.MaxRecvMsgSize(opts.MaxRequestBytes),
-			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		),
-		Health: health.NewServer(),
-		log:    logger,
+	calls := &calls{
+		log: logger, timeout: opts.Timeout, authenticate: opts.Authenticate, metrics: newMetrics(opts.Telemetry.Metrics),
 	}
+	if calls.authenticate == nil {
+		calls.authenticate = byToken(opts.Token)
+	}
+	with := []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(calls.unary),
+		grpc.ChainStreamInterceptor(calls.stream),
+		grpc.MaxRecvMsgSize(opts.MaxRequestBytes),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdleClients, Timeout: pingTimeout}),
+	}
+	if opts.Telemetry.Traces != nil {
+		with = append(with, grpc.StatsHandler(otelgrpc.NewServerHandler(
+			otelgrpc.WithTracerProvider(opts.Telemetry.Traces), otelgrpc.WithPropagators(opts.Telemetry.Propagator()),
+			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))))
+	}
+	server := &Server{Server: grpc.NewServer(with...), Health: health.NewServer(), log: logger}
 	grpc_health_v1.RegisterHealthServer(server, server.Health)
 	reflection.Register(server)
 	return server
