@@ -107,7 +107,7 @@ func TestTerminatedNodeFinishesWhatItRunsAndGivesBackTheRest(t *testing.T) {
 		for i := range 30 {
 			v.ask(c, node, send(strconv.Itoa(i)))
 		}
-		v.eventually(func() bool { return v.consumer(source).NumAckPending > 1 }, "it holds more than it runs")
+		v.eventually(func() bool { return v.ackPending(source) > 1 }, "it holds more than it runs")
 		answers := v.answers(source)
 		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 		v.eventually(func() bool {
@@ -165,7 +165,7 @@ func TestMessageIsKeptInProgressWhileItIsHeld(t *testing.T) {
 		for range 6 {
 			require.Equal(t, "+WPI", <-answers)
 		}
-		require.Zero(t, v.consumer(source).NumRedelivered)
+		require.Zero(t, v.known(source).NumRedelivered)
 		require.NoError(t, os.WriteFile(file, nil, 0o600))
 		v.settled(node)
 		require.Equal(t, map[string]int{"slow": 1}, v.texts(node.Output.Stream))
@@ -186,12 +186,12 @@ func TestRedeliveryOfWhatIsHeldIsDropped(t *testing.T) {
 		v.settled(node)
 		file := filepath.Join(t.TempDir(), "go on")
 		v.ask(c, node, waitFor(file), send("slow"))
-		v.eventually(func() bool { return v.consumer(source).NumAckPending == 1 }, "it holds the message")
-		info := v.consumer(source)
+		v.eventually(func() bool { return v.ackPending(source) == 1 }, "it holds the message")
+		info := v.known(source)
 		refuse := "$JS.ACK." + source.Stream + "." + source.Consumer + ".1." + strconv.FormatUint(info.Delivered.Stream, 10) + "." +
 			strconv.FormatUint(info.Delivered.Consumer, 10) + ".1.0"
 		require.NoError(t, v.nc.Publish(refuse, []byte("-NAK")))
-		v.eventually(func() bool { return v.consumer(source).NumRedelivered == 1 }, "it is delivered again")
+		v.eventually(func() bool { return v.known(source).NumRedelivered == 1 }, "it is delivered again")
 		require.NoError(t, os.WriteFile(file, nil, 0o600))
 		v.settled(node)
 		require.Equal(t, 1, v.texts(node.Output.Stream)["slow"])
@@ -264,7 +264,7 @@ func TestFullStreamPushesBackAndRecovers(t *testing.T) {
 		}
 		for range 2 {
 			v.eventually(func() bool {
-				info := v.consumer(source)
+				info := v.known(source)
 				return v.state(node.Output.Stream).Msgs == 5 && info.NumAckPending+int(info.NumPending) > 0
 			}, "the stream is full")
 			stream, err := v.js.Stream(t.Context(), node.Output.Stream)
@@ -372,7 +372,7 @@ func TestReplyIsRepeatedUntilItIsConfirmed(t *testing.T) {
 		l.run(v, node, "untyped").waitReady()
 		m := v.ask(c, node, send("hello"))
 		v.settled(node)
-		require.Len(t, c.to(m.RequestID), 3)
+		require.GreaterOrEqual(t, len(c.to(m.RequestID)), 3)
 	})
 }
 
@@ -447,7 +447,6 @@ func TestPoisonMessageBecomesOneDeadLetterAndHarmsNoOther(t *testing.T) {
 		}
 		deaths := 0
 		p := l.run(v, node, "untyped")
-		_, source := v.inbox(node)
 		v.eventually(func() bool {
 			select {
 			case <-p.ended: // as a supervisor does
@@ -455,8 +454,7 @@ func TestPoisonMessageBecomesOneDeadLetterAndHarmsNoOther(t *testing.T) {
 				p = l.run(v, node, "untyped")
 			default:
 			}
-			info := v.consumer(source)
-			return info.Delivered.Stream >= v.sent[node.ID] && info.NumPending == 0 && info.NumAckPending == 0
+			return v.done(node)
 		}, "everything is acknowledged")
 		require.Equal(t, 5, deaths)
 		all := v.texts(node.Output.Stream)

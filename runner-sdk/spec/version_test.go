@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // for a condition to come true
+	patience = time.Minute // for a condition to come true: far more than it takes, so that a busy machine fails no test
 	look     = 5 * time.Millisecond
 )
 
@@ -215,12 +215,29 @@ func (v *version) since(stream string, sequence uint64) []stored {
 // settled waits until the node has acknowledged everything that was sent to it alone.
 func (v *version) settled(node plan.Node) {
 	v.t.Helper()
-	_, source := v.inbox(node)
-	v.eventually(func() bool {
-		info := v.consumer(source)
-		return info != nil && info.Delivered.Stream >= v.sent[node.ID] && info.NumPending == 0 && info.NumAckPending == 0
-	}, "everything is acknowledged by "+node.Node)
+	v.eventually(func() bool { return v.done(node) }, "everything is acknowledged by "+node.Node)
 }
+
+// done reports whether the node has acknowledged everything that was sent to it alone. The broker counts a message as
+// pending some time after it has confirmed it, so that the counts alone do not tell.
+func (v *version) done(node plan.Node) bool {
+	_, source := v.inbox(node)
+	info := v.consumer(source)
+	return info != nil && info.Delivered.Stream >= v.sent[node.ID] && info.NumPending == 0 && info.NumAckPending == 0
+}
+
+// known returns what the broker knows of a consumer, and waits until it answers.
+func (v *version) known(source plan.Source) *jetstream.ConsumerInfo {
+	for deadline := time.Now().Add(patience); ; {
+		if info := v.consumer(source); info != nil || time.Now().After(deadline) {
+			require.NotNil(v.t, info, "the broker does not tell about consumer %s", source.Consumer)
+			return info
+		}
+	}
+}
+
+// ackPending is how many messages of a consumer are held.
+func (v *version) ackPending(source plan.Source) int { return v.known(source).NumAckPending }
 
 // consumer returns what the broker knows of a consumer, or nil while it does not answer.
 func (v *version) consumer(source plan.Source) *jetstream.ConsumerInfo {

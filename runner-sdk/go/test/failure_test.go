@@ -160,7 +160,7 @@ func TestErrorOfANodeOffThePathDoesNotAnswerTheCaller(t *testing.T) {
 	b.ask("go")
 	b.deadLetters(1)
 	b.settled()
-	require.Equal(t, []wire.Kind{wire.AttemptFailed}, kinds(caller.all()))
+	require.Equal(t, []wire.Kind{wire.AttemptFailed}, kinds(caller.wait(1)))
 }
 
 func TestFailureAfterAnEarlierSuccessHasNoConsequence(t *testing.T) {
@@ -176,7 +176,7 @@ func TestFailureAfterAnEarlierSuccessHasNoConsequence(t *testing.T) {
 	node.MaxAttempts = 1
 	b.run(node, func(*kre.HandlerContext, *anypb.Any) error { return errors.New("no") })
 	b.settled()
-	require.Equal(t, []wire.Kind{wire.AttemptFailed}, kinds(caller.all()))
+	require.Equal(t, []wire.Kind{wire.AttemptFailed}, kinds(caller.wait(1)))
 	require.Zero(t, b.state(deadStream).Msgs)
 	require.EqualValues(t, 1, b.state(outStream).LastSeq)
 }

@@ -41,7 +41,7 @@ func (b *bed) run(node config.Node, handler any, change ...func(*runner.Options)
 	options := runner.Options{
 		Process:  config.Process{Node: node, URL: b.url(), ReadyFile: p.ready},
 		Log:      logline.New(p.log, false, logline.Origin{Version: node.Version, Workflow: node.Workflow, Node: node.Name}),
-		DrainFor: 5 * time.Second,
+		DrainFor: patience / 2,
 		Init:     func(context.Context) error { return nil },
 		Handle: func(ctx context.Context, x *exchange.Exchange) error {
 			result, err := kre.Try(trial.Trial{Context: ctx, Exchange: x, Log: p.log, Handler: handler})

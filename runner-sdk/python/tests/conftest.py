@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import Server
+from harness import PATIENCE, Server
+
+LIMIT = 5 * PATIENCE
+"""Seconds that a test may take."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -17,7 +20,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}), 60))
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}), LIMIT))
     return True
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,9 +33,11 @@ from kre.store import _headers_of
 SRC = Path(__file__).parent.parent / "src"
 Found = TypeVar("Found")
 SECOND = 1_000_000_000
+PATIENCE = 60.0
+"""Seconds to wait for what has to come: far more than it takes, so that a busy machine fails no test."""
 
 
-async def eventually(find: Callable[[], Found | None], what: str, seconds: float = 20) -> Found:
+async def eventually(find: Callable[[], Found | None], what: str, seconds: float = PATIENCE) -> Found:
     """Wait until find gives something true."""
     deadline = time.monotonic() + seconds
     while not (found := find()):
@@ -43,6 +45,14 @@ async def eventually(find: Callable[[], Found | None], what: str, seconds: float
             raise AssertionError(f"waited {seconds} s in vain for {what}")
         await asyncio.sleep(0.01)
     return found
+
+
+async def until(check: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait until what has to be asked for is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not await check():
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain for {what}"
+        await asyncio.sleep(0.02)
 
 
 class Server:
@@ -78,7 +88,7 @@ class Server:
             )
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen([binary, "-c", str(self._folder / "nats.conf")], stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -186,7 +196,7 @@ class Process:
 
     async def end(self) -> int:
         """Wait for its end; its exit code."""
-        await eventually(lambda: self.process.poll() is not None, "the node to end", 40)
+        await eventually(lambda: self.process.poll() is not None, "the node to end")
         return int(self.process.returncode)
 
     def terminate(self) -> None:
@@ -298,7 +308,7 @@ class Version:
     # The broker's assets
 
     async def api(self, verb: str, question: object) -> Any:
-        answer = await self.nc.request(f"$JS.API.{verb}", json.dumps(question).encode(), timeout=5)
+        answer = await self.nc.request(f"$JS.API.{verb}", json.dumps(question).encode(), timeout=PATIENCE)
         return json.loads(answer.data)
 
     async def _create(self, name: str, subjects: list[str], **more: object) -> None:
@@ -345,28 +355,55 @@ class Version:
                 )
                 assert "error" not in answer, answer
 
+    async def _consumer(self, node: str, upstream: str) -> Any:
+        return await self.api(f"CONSUMER.INFO.{self.stream(upstream)}.{node}", {})
+
     async def pending(self, node: str, upstream: str = "") -> int:
-        """Messages of a consumer that are not acknowledged."""
-        answer = await self.api(f"CONSUMER.INFO.{self.stream(upstream)}.{node}", {})
+        """Messages of a consumer that are not acknowledged, as far as the broker has counted them."""
+        answer = await self._consumer(node, upstream)
         return int(answer["num_pending"]) + int(answer["num_ack_pending"])
+
+    async def _undelivered(self, node: str, upstream: str, delivered: int) -> bool:
+        """Whether the stream holds a message for the node past the last one delivered.
+
+        The broker counts a message as pending for its consumers some time after it has confirmed it, so that the
+        counts of a consumer alone do not tell that nothing waits.
+        """
+        for subject in self.consumers(self.nodes[node])[self.stream(upstream)]:
+            last = await self.api(f"STREAM.MSG.GET.{self.stream(upstream)}", {"last_by_subj": subject})
+            if "message" in last and last["message"]["seq"] > delivered:
+                return True
+        return False
+
+    async def holding(self, node: str, count: int, upstream: str = "") -> None:
+        """Wait until so many messages of a consumer are not acknowledged."""
+
+        async def so_many() -> bool:
+            return await self.pending(node, upstream) == count
+
+        await until(so_many, f"{node} to have {count} messages")
 
     async def take_and_give_back(self, node: str) -> None:
         """Do as a process that took a message and had to let go of it."""
         inbox = self.nc.new_inbox()
         taking = await self.nc.subscribe(inbox)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.stream()}.{node}"
-        await self.nc.publish(subject, b'{"batch":1,"expires":5000000000}', reply=inbox)
-        message = await taking.next_msg(timeout=5)
+        await self.nc.publish(subject, b'{"batch":1,"expires":30000000000}', reply=inbox)
+        message = await taking.next_msg(timeout=PATIENCE)
         assert message.data, message.headers
         await self.nc.publish(message.reply, b"-NAK")
         await taking.unsubscribe()
 
     async def idle(self, node: str, upstream: str = "") -> None:
-        """Wait until a node has acknowledged everything."""
-        deadline = time.monotonic() + 20
-        while await self.pending(node, upstream):
-            assert time.monotonic() < deadline, f"{node} still holds messages"
-            await asyncio.sleep(0.02)
+        """Wait until a node has acknowledged everything that is stored for it."""
+
+        async def done() -> bool:
+            info = await self._consumer(node, upstream)
+            if int(info["num_pending"]) + int(info["num_ack_pending"]):
+                return False
+            return not await self._undelivered(node, upstream, int(info["delivered"]["stream_seq"]))
+
+        await until(done, f"{node} to acknowledge everything")
 
     async def stored(self, stream: str) -> list[Reply]:
         """Every message of a stream that is still there."""
@@ -418,7 +455,7 @@ class Version:
             wire.NATS_MSG_ID: request,
             **(headers or {}),
         }
-        answer = await self.nc.request(subject or f"kre.{self.id}.w.entry", body, headers=all_headers, timeout=5)
+        answer = await self.nc.request(subject or f"kre.{self.id}.w.entry", body, headers=all_headers, timeout=PATIENCE)
         assert b"error" not in answer.data, answer.data
         return request
 

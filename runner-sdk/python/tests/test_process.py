@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Node, Server, Version, eventually, running
+from harness import PATIENCE, Node, Server, Version, eventually, running, until
 from kre import wire
 from test_delivery import ECHO, GREET, IMPORTS
 
@@ -177,7 +177,7 @@ async def test_a_blocking_handler_keeps_its_message_and_its_neighbours(
         info = await version.api(f"CONSUMER.INFO.{version.stream()}.node", {})
         signs = await version.nc.subscribe(f"$JS.ACK.{version.stream()}.node.>")
         for _ in range(6):  # one each half second, and the broker waits for two
-            assert (await signs.next_msg(timeout=5)).data == b"+WPI"
+            assert (await signs.next_msg(timeout=PATIENCE)).data == b"+WPI"
         after = await version.api(f"CONSUMER.INFO.{version.stream()}.node", {})
         assert after["delivered"]["consumer_seq"] == info["delivered"]["consumer_seq"]
         (version.root / "go").touch()
@@ -194,14 +194,15 @@ async def test_a_redelivery_of_a_held_message_is_dropped(server: Server, tmp_pat
         request = await version.send("block")
         await eventually(lambda: process.printed("began block"), "the handler to begin")
         # The test gives the message back in the node's name, so that the broker delivers it again.
-        await version.nc.publish(f"$JS.ACK.{version.stream()}.node.1.31.31.0.0", b"-NAK")
+        last = (await version.api(f"CONSUMER.INFO.{version.stream()}.node", {}))["delivered"]
+        held = f"{last['stream_seq']}.{last['consumer_seq']}"
+        await version.nc.publish(f"$JS.ACK.{version.stream()}.node.1.{held}.0.0", b"-NAK")
 
         async def delivered_again() -> bool:
             info = await version.api(f"CONSUMER.INFO.{version.stream()}.node", {})
-            return bool(info["delivered"]["consumer_seq"] >= 32)
+            return bool(info["delivered"]["consumer_seq"] > last["consumer_seq"])
 
-        while not await delivered_again():
-            await asyncio.sleep(0.02)
+        await until(delivered_again, "the message to be delivered again")
         (version.root / "go").touch()
         await version.answer(request)
         assert (await version.call("next")).text == "next"
@@ -356,7 +357,11 @@ async def test_a_message_that_kills_its_process_goes_to_the_dead_letters_without
         assert dead.headers["Kre-Attempts"] == "5"
         assert dead.headers["Kre-Error"] == "the process ended 5 times while it handled this message"
         await version.idle("node")
-        assert all(json.loads(found)[1] for found in await starts(version)), "every record is deleted"
+
+        async def forgotten() -> bool:  # which comes after the acknowledgement
+            return all(json.loads(found)[1] for found in await starts(version))
+
+        await until(forgotten, "every record to be deleted")
 
 
 async def test_a_message_delivered_often_is_recorded_before_its_handler_and_forgotten_after(

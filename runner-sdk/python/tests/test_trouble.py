@@ -22,7 +22,7 @@ async def test_a_reply_is_repeated_until_it_is_confirmed(server: Server, tmp_pat
         version.confirming = False
         request = await version.send("Ada")
         await eventually(lambda: len(version.replies.get(request, [])) >= 3, "the reply to be repeated")
-        assert await version.pending("greet") == 1
+        await version.holding("greet", 1)
         assert (await version.answer(await version.send("Bob"))).text == "Hello Bob"
         version.confirming = True
         await version.idle("greet")
@@ -35,9 +35,9 @@ async def test_a_reply_is_repeated_until_it_is_confirmed(server: Server, tmp_pat
 async def test_a_reply_ends_when_the_callers_wait_is_over(server: Server, tmp_path: Path) -> None:
     async with running(Version(server, tmp_path, [Node("greet", GREET)])) as version:
         version.confirming = False
-        request = await version.send("Ada", headers={wire.TIMEOUT: "700"})
+        request = await version.send("Ada", headers={wire.TIMEOUT: "2500"})
         await version.idle("greet")
-        assert 1 <= len(version.replies[request]) <= 4
+        assert len(version.replies.get(request, [])) <= 6  # one each half second
         assert any("stays unanswered" in line["message"] for line in version.processes[0].lines)
 
 
@@ -57,7 +57,7 @@ async def test_a_full_stream_pushes_back_and_loses_nothing(server: Server, tmp_p
         await version.idle("a")
         requests += [await version.send(str(i)) for i in range(20, 40)]
         await eventually(lambda: any("refused" in line["message"] for line in version.processes[0].lines), "a refusal")
-        assert await version.pending("a") == 20
+        await version.holding("a", 20)
         await version.start("b")
         for i, request in enumerate(requests):
             assert (await version.answer(request)).text == str(i)
@@ -85,7 +85,7 @@ async def test_taken_batch_slots_are_waited_for(tmp_path: Path) -> None:
                 headers={"Nats-Batch-Id": "open", "Nats-Batch-Sequence": "1"},
             )
             request = await version.send("x")
-            await eventually(lambda: len(version.replies.get(request, [])) == 3, "three answers", 30)
+            await eventually(lambda: len(version.replies.get(request, [])) == 3, "three answers")
             assert [reply.text for reply in version.replies[request]] == ["a", "b", "c"]
             assert any("batch" in line["message"] for line in version.processes[0].lines)
     finally:
@@ -184,7 +184,7 @@ async def test_handlers_go_on_while_confirmations_are_pending(server: Server, tm
         for i in range(10, 20):
             await version.send(str(i))
         await eventually(lambda: all(process.printed(f"ran {i}") == 1 for i in range(20)), "all handlers to run")
-        assert await version.pending("a") == 10
+        await version.holding("a", 10)
 
 
 async def test_nothing_is_kept_of_messages_that_have_ended(server: Server, tmp_path: Path) -> None:

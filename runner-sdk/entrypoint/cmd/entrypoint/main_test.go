@@ -22,7 +22,7 @@ import (
 	"github.com/konstellation-io/kre/krt/plan"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // TestMain is the program itself when a test starts it as a process.
 func TestMain(m *testing.M) {

@@ -75,7 +75,7 @@ func TestAnEntryMessageCarriesWhatTheCallerSaid(t *testing.T) {
 	require.Equal(t, parent, e.Traceparent)
 	require.Equal(t, "a=1", e.Tracestate)
 	require.Positive(t, e.Timeout)
-	require.LessOrEqual(t, e.Timeout, patience)
+	require.LessOrEqual(t, e.Timeout, timeout)
 	require.Equal(t, "hello", e.text())
 }
 
@@ -172,7 +172,7 @@ func TestAnAnswerOfAnotherTypeIsAnErrorThatNamesBothTypesAndTheNode(t *testing.T
 }
 
 func TestTheEndOfTheWaitTellsTheLastFailedAttempt(t *testing.T) {
-	w := newWorld(t, shortTimeout)
+	w := newWorld(t, timeoutOf(2*time.Second))
 	w.newNode("say", func(e entry) {
 		e.reply(wire.AttemptFailed, "model", failureBody("model", "first", 1, e.RequestID))
 		e.reply(wire.AttemptFailed, "model", failureBody("model", "second", 2, e.RequestID))
@@ -189,7 +189,7 @@ func TestTheEndOfTheWaitTellsTheLastFailedAttempt(t *testing.T) {
 }
 
 func TestTheEndOfTheWaitTellsWhoSentNothing(t *testing.T) {
-	w := newWorld(t, shortTimeout)
+	w := newWorld(t, timeoutOf(2*time.Second))
 	w.newNode("say", func(e entry) { e.reply(wire.NothingSent, "storer", nil); e.ack() })
 	_, err := w.say(within(t), "hello")
 	require.Equal(t, codes.DeadlineExceeded, status.Code(err))
@@ -201,11 +201,16 @@ func TestTheCallersDeadlineEndsTheWaitAndTheReasonStillReachesIt(t *testing.T) {
 	w.newNode("say", func(e entry) {
 		e.reply(wire.AttemptFailed, "model", failureBody("model", "boom", 1, e.RequestID))
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_, err := w.say(ctx, "hello")
-	require.Equal(t, codes.DeadlineExceeded, status.Code(err))
-	require.Contains(t, status.Convert(err).Message(), "model: boom")
+	// The answer comes a few milliseconds before the caller's own deadline: on a busy machine not every time.
+	eventually(t, "the reason reaches the caller", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_, err := w.say(ctx, "hello")
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("got %v", err)
+		}
+		return strings.Contains(status.Convert(err).Message(), "model: boom")
+	})
 }
 
 func TestTheCallersDeadlineIsWhatNodesAreTold(t *testing.T) {
@@ -270,7 +275,7 @@ func TestRequestsThatWaitWhileTheBrokerRestartsAreAnswered(t *testing.T) {
 }
 
 func TestARequestThatTheBrokerDoesNotTakeInTimeIsUnavailable(t *testing.T) {
-	w := newWorld(t, shortTimeout)
+	w := newWorld(t, timeoutOf(400*time.Millisecond))
 	w.restart(func() {
 		_, err := w.say(within(t), "hello")
 		require.Equal(t, codes.Unavailable, status.Code(err))
@@ -454,8 +459,10 @@ func TestStartsWhileTheBrokerIsAwayAndIsReadyWhenItComes(t *testing.T) {
 	require.Equal(t, "hello", got)
 }
 
-func shortTimeout(o *instance.Options) {
-	for i := range o.Config.Workflows {
-		o.Config.Workflows[i].TimeoutMs = 400
+func timeoutOf(timeout time.Duration) func(*instance.Options) {
+	return func(o *instance.Options) {
+		for i := range o.Config.Workflows {
+			o.Config.Workflows[i].TimeoutMs = timeout.Milliseconds()
+		}
 	}
 }

@@ -27,7 +27,11 @@ import (
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
-const patience = 20 * time.Second
+// patience is how long a condition may take to come true: far more than it does, so that a busy machine fails no test.
+const patience = time.Minute
+
+// timeout is what the workflows of the tests have.
+const timeout = 20 * time.Second
 
 // The tests' service takes and gives google.protobuf.StringValue where the payload does not matter, so that a test can
 // call it without generated code.
@@ -95,7 +99,7 @@ func newWorldOptions(w *world) instance.Options {
 func target(workflow, rpc string) plan.EntrypointTarget {
 	return plan.EntrypointTarget{
 		Name: workflow, ID: workflow, RPC: rpc, Stream: "entry_" + workflow, Subject: "kre.echo-v1." + workflow + ".entry",
-		TimeoutMs: patience.Milliseconds(), Consumers: []plan.Source{{Stream: "entry_" + workflow, Consumer: "node"}},
+		TimeoutMs: timeout.Milliseconds(), Consumers: []plan.Source{{Stream: "entry_" + workflow, Consumer: "node"}},
 	}
 }
 
