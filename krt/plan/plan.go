@@ -55,7 +55,9 @@ type Bucket struct {
 type Entrypoint struct {
 	Version   string             `json:"version"`
 	Proto     string             `json:"proto,omitempty"`
-	ReplyTo   string             `json:"replyTo"` // an instance listens on ReplyTo + "." + its own id
+	ReplyTo   string             `json:"replyTo"`           // an instance listens on ReplyTo + "." + its own id
+	Control   string             `json:"control,omitempty"` // subject of what instances are told to do
+	Inbox     string             `json:"inbox,omitempty"`   // prefix of the subjects on which answers are awaited
 	Workflows []EntrypointTarget `json:"workflows"`
 }
 
@@ -85,6 +87,8 @@ type Node struct {
 	Output      *Output     `json:"output,omitempty"`
 	DeadLetters DeadLetters `json:"deadLetters"`
 	Starts      string      `json:"starts"`
+	Status      string      `json:"status,omitempty"` // subject on which the node tells of slow handlers
+	Inbox       string      `json:"inbox,omitempty"`  // prefix of the subjects on which answers are awaited
 }
 
 // Source is a consumer of a stream.
