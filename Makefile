@@ -37,7 +37,7 @@ build: carried ## build every program into bin/
 
 .PHONY: carried
 carried: ## build what kre carries for projects: the Go SDK and the wheels of the Python SDK
-	@$(PYTHON) cli/internal/carried/build.py
+	@$(PYTHON) host/carried/build.py
 
 .PHONY: generate
 generate: node_modules/.package-lock.json ## generate code from the protos

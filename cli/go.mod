@@ -6,6 +6,7 @@ require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/fsnotify/fsnotify v1.10.1
+	github.com/konstellation-io/kre/host v0.0.0
 	github.com/konstellation-io/kre/kit v0.0.0
 	github.com/konstellation-io/kre/krt v0.0.0
 	github.com/konstellation-io/kre/proto v0.0.0
@@ -30,6 +31,7 @@ require (
 	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/jbenet/go-context v0.0.0-20150711004518-d14ea06fba99 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/konstellation-io/kre/embedded v0.0.0
 	github.com/mattn/go-runewidth v0.0.16 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
@@ -50,3 +52,9 @@ replace github.com/konstellation-io/kre/krt => ../krt
 replace github.com/konstellation-io/kre/kit => ../kit
 
 replace github.com/konstellation-io/kre/proto => ../proto
+
+replace github.com/konstellation-io/kre/host => ../host
+
+replace github.com/konstellation-io/kre/embedded => ../embedded
+
+replace golang.org/x/exp => golang.org/x/exp v0.0.0-20260908205506-85c1c2202aba

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/konstellation-io/kre/cli/internal/pyenv"
+	"github.com/konstellation-io/kre/host/pyenv"
 	"github.com/konstellation-io/kre/krt/manifest"
 )
 

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
-	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/host/filelock"
 )
 
 const (

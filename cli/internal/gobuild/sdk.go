@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/konstellation-io/kre/cli/internal/carried"
+	"github.com/konstellation-io/kre/host/carried"
 )
 
 // extractSDK puts the carried SDK into dir, unless it is there. The caller holds the project's lock.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/konstellation-io/kre/cli/internal/generate"
 	"github.com/konstellation-io/kre/cli/internal/gobuild"
-	"github.com/konstellation-io/kre/cli/internal/pyenv"
+	"github.com/konstellation-io/kre/host/pyenv"
 )
 
 // Language is what a new project's node is written in.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/konstellation-io/kre/cli/internal/generate"
 	"github.com/konstellation-io/kre/cli/internal/gobuild"
-	"github.com/konstellation-io/kre/cli/internal/pyenv"
+	"github.com/konstellation-io/kre/host/pyenv"
 	"github.com/konstellation-io/kre/krt/archive"
 	"github.com/konstellation-io/kre/krt/manifest"
 )

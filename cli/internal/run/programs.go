@@ -17,8 +17,8 @@ import (
 
 	"github.com/konstellation-io/kre/cli/internal/generate"
 	"github.com/konstellation-io/kre/cli/internal/gobuild"
-	"github.com/konstellation-io/kre/cli/internal/pyenv"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/host/pyenv"
 )
 
 // program is what runs a node.

@@ -12,7 +12,7 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/host/filelock"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 

@@ -10,7 +10,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/host/filelock"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 

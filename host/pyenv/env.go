@@ -17,7 +17,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/host/filelock"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 

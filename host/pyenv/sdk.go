@@ -12,7 +12,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/konstellation-io/kre/cli/internal/carried"
+	"github.com/konstellation-io/kre/host/carried"
 )
 
 // sdkName is the normalised name of the Python SDK itself, whose wheel always is the carried one.

@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+ROOT = HERE.parents[1]
 FILES = HERE / "files"
 LOCKS = HERE / "locks"
 STAMP = FILES / "inputs.sha256"

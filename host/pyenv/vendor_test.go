@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/konstellation-io/kre/cli/internal/pyenv"
+	"github.com/konstellation-io/kre/host/pyenv"
 )
 
 // TestRequirements needs a package registry, for uv alone: what is resolved comes from folders.

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/konstellation-io/kre/cli/internal/filelock"
+	"github.com/konstellation-io/kre/host/filelock"
 )
 
 func TestLetsOneInAtATime(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/konstellation-io/kre/cli/internal/carried"
+	"github.com/konstellation-io/kre/host/carried"
 )
 
 func TestCarriesTheSDKAndWhatItNeeds(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/konstellation-io/kre/cli/internal/carried"
-	"github.com/konstellation-io/kre/cli/internal/pyenv"
+	"github.com/konstellation-io/kre/host/carried"
+	"github.com/konstellation-io/kre/host/pyenv"
 )
 
 // write puts files into a folder.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/konstellation-io/kre/cli/internal/pyenv"
+	"github.com/konstellation-io/kre/host/pyenv"
 )
 
 // fake is a script that says it is that Python.
