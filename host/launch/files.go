@@ -1,0 +1,73 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// fileName is what the name of a configuration file may be: that of an environment variable, so that none leaves the
+// folder.
+var fileName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// WriteFiles writes configuration files into dir, which holds nothing else, readable by this user alone, and returns
+// their paths by name. Files of earlier calls that contents does not have are removed.
+func WriteFiles(dir string, contents map[string][]byte) (map[string]string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("write the configuration files: %w", err)
+	}
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("write the configuration files: %w", err)
+	}
+	for _, entry := range there {
+		if _, wanted := contents[entry.Name()]; wanted {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("remove a configuration file: %w", err)
+		}
+	}
+	paths := make(map[string]string, len(contents))
+	for name, content := range contents {
+		if !fileName.MatchString(name) {
+			return nil, fmt.Errorf("configuration file %q: the name is not that of an environment variable", name)
+		}
+		paths[name] = filepath.Join(dir, name)
+		if err := writeSecret(paths[name], content); err != nil {
+			return nil, fmt.Errorf("write the configuration file %s: %w", name, err)
+		}
+	}
+	return paths, nil
+}
+
+// WriteCredentials writes a file that only this user may read, whole or not at all: the one of NATSCredentials, say.
+func WriteCredentials(name string, content []byte) error {
+	if err := writeSecret(name, content); err != nil {
+		return fmt.Errorf("write the credentials: %w", err)
+	}
+	return nil
+}
+
+// writeSecret replaces a file by rename, mode 0600, in a folder that is made with mode 0700 if need be.
+func writeSecret(name string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(content)
+	err = errors.Join(err, temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
+}
