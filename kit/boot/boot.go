@@ -65,13 +65,14 @@ type line[C any] struct {
 	Log       log.Flags       `embed:""`
 	Telemetry telemetry.Flags `embed:""`
 	ReadyFile string          `help:"File that exists while the program is ready." env:"KRE_READY_FILE" placeholder:"PATH"`
+	Probe     bool            `help:"Ask the program that runs with this configuration whether it is ready, and exit with 0 or 1." env:"KRE_PROBE"`
 	Config    C               `embed:""`
 }
 
 func start[C any](env environment, name, description string, run Run[C]) int {
 	var flags line[C]
 	ended := -1
-	parser, err := kong.New(&flags, kong.Name(name), kong.Description(description), kong.UsageOnError(),
+	parser, err := kong.New(&flags, kong.Name(name), kong.Description(description), kong.UsageOnError(), kong.Resolvers(kong.ResolverFunc(fromFiles)),
 		kong.Writers(env.stdout, env.stderr), kong.Exit(func(code int) { ended = code }))
 	if err != nil {
 		return env.misused(name, err)
@@ -82,6 +83,13 @@ func start[C any](env environment, name, description string, run Run[C]) int {
 	}
 	if err != nil {
 		return env.misused(name, err)
+	}
+	if flags.Probe {
+		if err := probe(flags.Telemetry.MetricsAddr); err != nil {
+			_, _ = fmt.Fprintf(env.stderr, "%s: %v\n", name, err) // there is nobody else to tell
+			return ExitFailed
+		}
+		return ExitOK
 	}
 	logger, err := log.NewWriter(flags.Log, env.stdout)
 	if err != nil {
