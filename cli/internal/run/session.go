@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/konstellation-io/kre/cli/internal/broker"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/cli/internal/run/watch"
+	"github.com/konstellation-io/kre/embedded/broker"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 

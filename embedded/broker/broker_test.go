@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/konstellation-io/kre/cli/internal/broker"
+	"github.com/konstellation-io/kre/embedded/broker"
 )
 
 func start(t *testing.T, o broker.Options) *broker.Broker {

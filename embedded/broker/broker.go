@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -39,8 +40,8 @@ type Options struct {
 // Broker is a running server.
 type Broker struct {
 	server  *server.Server
-	token   string
-	release func() // of the heap's floor
+	user    *url.Userinfo // the token; nil in operator mode
+	release func()        // of the heap's floor
 }
 
 // Start starts a server on 127.0.0.1 and returns when it takes connections.
@@ -55,7 +56,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	s, err := server.NewServer(&server.Options{
+	s, err := run(ctx, &server.Options{
 		ServerName: "kre", Host: "127.0.0.1", Port: port, Authorization: o.Token,
 		MaxPayload: MaxPayload, MaxPending: maxPending,
 		JetStream: true, StoreDir: o.StoreDir,
@@ -63,12 +64,49 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 			MaxBatchInflightPerStream: openBatches,
 			MaxBatchInflightTotal:     20 * openBatches,
 		},
-		NoSigs: true, // the program decides when the broker ends
-	})
+	}, o.Warn)
+	if err != nil {
+		return nil, err
+	}
+	return &Broker{server: s, user: url.User(o.Token), release: heap.Floor(heapFloor)}, nil
+}
+
+// OperatorOptions of a broker in operator mode.
+type OperatorOptions struct {
+	StoreDir string       // where JetStream keeps its streams; empty: in the operator's folder
+	Port     int          // 0: any free one
+	Warn     func(string) // told what a person should know, e.g. that the disk is full; nil: nobody is
+}
+
+// StartOperator starts a server on 127.0.0.1 that trusts an operator, and returns when it takes connections.
+func StartOperator(ctx context.Context, operator *Operator, o OperatorOptions) (*Broker, error) {
+	if o.StoreDir == "" {
+		o.StoreDir = filepath.Join(operator.ServerDir(), "jetstream")
+	}
+	port := o.Port
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	var options server.Options
+	text := config(Mount{Path: operator.ServerDir(), Host: "127.0.0.1", Port: port}, o.StoreDir)
+	if err := options.ProcessConfigString(text); err != nil {
+		return nil, fmt.Errorf("cannot set up the broker: %w", err)
+	}
+	s, err := run(ctx, &options, o.Warn)
+	if err != nil {
+		return nil, err
+	}
+	return &Broker{server: s, release: heap.Floor(heapFloor)}, nil
+}
+
+// run starts a server and returns when it takes connections.
+func run(ctx context.Context, o *server.Options, warn func(string)) (*server.Server, error) {
+	o.NoSigs = true // the program decides when the broker ends
+	s, err := server.NewServer(o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot set up the broker: %w", err)
 	}
-	log := &logger{warn: o.Warn, fatal: make(chan struct{})}
+	log := &logger{warn: warn, fatal: make(chan struct{})}
 	s.SetLoggerV2(log, false, false, false)
 	s.Start()
 
@@ -89,12 +127,12 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 		}
 		return nil, err
 	}
-	return &Broker{server: s, token: o.Token, release: heap.Floor(heapFloor)}, nil
+	return s, nil
 }
 
-// URL is the address for clients, with the token.
+// URL is the address for clients, with the token where there is one.
 func (b *Broker) URL() string {
-	u := url.URL{Scheme: "nats", User: url.User(b.token), Host: b.Addr()}
+	u := url.URL{Scheme: "nats", User: b.user, Host: b.Addr()}
 	return u.String()
 }
 
