@@ -15,7 +15,7 @@ const hidden = "(set)"
 func effective(model *kong.Application) map[string]any {
 	shown := make(map[string]any, len(model.Flags))
 	for _, flag := range model.Flags {
-		if flag.Name != "help" {
+		if flag.Name != "help" && flag.Name != "probe" {
 			shown[flag.Name] = visible(flag.Value)
 		}
 	}
