@@ -13,9 +13,13 @@ GOLANGCI_VERSION := v2.15.0
 NATS_VERSION     := v2.15.2
 GRPCURL_VERSION  := v1.9.4
 
+COMPOSE_VERSION  := v2.40.3
+
 GOLANGCI    := $(TOOLS)/bin/golangci-lint-$(GOLANGCI_VERSION)
 NATS_SERVER := $(TOOLS)/bin/nats-server-$(NATS_VERSION)
 GRPCURL     := $(TOOLS)/bin/grpcurl-$(GRPCURL_VERSION)
+
+COMPOSE     := $(TOOLS)/bin/docker-compose-$(COMPOSE_VERSION)
 
 export KRE_TEST_NATS_SERVER := $(NATS_SERVER)
 export KRE_TEST_GRPCURL     := $(GRPCURL)
@@ -66,7 +70,17 @@ examples: build ## pack, run and call every example as its README says
 
 .PHONY: bench
 bench: build ## measure, print and write build/bench.json
-	@mkdir -p build && cd e2e && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench -out $(CURDIR)/build/bench.json
+	@mkdir -p build && cd e2e && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench -out $(CURDIR)/build/bench.json
+
+.PHONY: chaos
+chaos: build ## kill services and move traffic under load for DURATION (60s), and write build/chaos.json
+	@mkdir -p build && cd e2e && go test -count=1 -timeout 60m ./chaos -duration $${DURATION:-60s} -out $(CURDIR)/build/chaos.json
+
+.PHONY: compose-test
+compose-test: build $(NATS_SERVER) $(COMPOSE) ## run docker-compose.yml for real, with our images
+	@$(MAKE) --no-print-directory -s -C examples/price-estimator train
+	@mkdir -p build/compose && bin/kre pack examples/price-estimator -o build/compose/price-estimator.krt
+	@NATS_SERVER=$(NATS_SERVER) COMPOSE=$(COMPOSE) PACKAGE=build/compose/price-estimator.krt docker/test.sh
 
 ## ---- check ----------------------------------------------------------------------------------------------------------
 
@@ -85,7 +99,7 @@ test-python: $(VENV)/ready $(NATS_SERVER)
 
 .PHONY: test-e2e
 test-e2e: build $(GRPCURL)
-	@echo "== e2e"; cd e2e && go test -race -timeout 30m ./...
+	@echo "== e2e"; cd e2e && go test -race -timeout 30m $$(go list ./... | grep -v /chaos)
 
 .PHONY: fuzz
 fuzz: ## fuzz manifest, archive and envelopes with INPUTS each (20000)
@@ -119,6 +133,10 @@ $(NATS_SERVER):
 	$(call install,github.com/nats-io/nats-server/v2@$(NATS_VERSION),nats-server)
 $(GRPCURL):
 	$(call install,github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION),grpcurl)
+
+# Its replaces forbid `go install`; docker/compose has it as a tool.
+$(COMPOSE): docker/compose/go.sum
+	@mkdir -p $(TOOLS)/bin && cd docker/compose && GOWORK=off go build -o $@ github.com/docker/compose/v2/cmd
 
 $(VENV)/ready: runner-sdk/python/requirements-dev.lock
 	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install -q --require-hashes -r $<
