@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/log"
@@ -33,6 +34,7 @@ type calls struct {
 	log          *zap.Logger
 	timeout      time.Duration
 	authenticate func(ctx context.Context, method string) (context.Context, error)
+	status       func(err error, requestID string) *status.Status
 	metrics      *metrics
 }
 
@@ -96,7 +98,7 @@ func (c *calls) around(ctx context.Context, id, method string, handle func(ctx c
 		}
 		return handle(inner)
 	})
-	answer := Status(err, id)
+	answer := c.status(err, id)
 	took := time.Since(begun)
 	level := zap.InfoLevel
 	switch {

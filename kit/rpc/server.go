@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/telemetry"
@@ -30,6 +31,8 @@ type Options struct {
 	// excepted, with the call's context (metadata.ValueFromIncomingContext has what the caller sent) and full method, and
 	// returns the context that the handler gets, or why the call may not be made: a fault, normally Unauthenticated.
 	Authenticate func(ctx context.Context, method string) (context.Context, error)
+	// Status, where set, takes the place of the function Status: it tells what the caller learns of the error of a call.
+	Status func(err error, requestID string) *status.Status
 	// Timeout bounds unary calls whose caller has set no deadline. 0: 30 s.
 	Timeout time.Duration
 	// MaxRequestBytes bounds one request message. 0: 4 MiB.
@@ -52,7 +55,10 @@ type Server struct {
 	*grpc.Server
 	Health *health.Server // all services are serving until told otherwise
 
-	log *zap.Logger
+	log    *zap.Logger
+	calls  *calls
+	traced bool
+	local  map[string]method // what Local calls, by full name
 }
 
 // NewServer returns a server that serves nothing yet.
@@ -64,7 +70,11 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 		opts.MaxRequestBytes = defaultMaxRequestBytes
 	}
 	calls := &calls{
-		log: logger, timeout: opts.Timeout, authenticate: opts.Authenticate, metrics: newMetrics(opts.Telemetry.Metrics),
+		log: logger, timeout: opts.Timeout, authenticate: opts.Authenticate, status: opts.Status,
+		metrics: newMetrics(opts.Telemetry.Metrics),
+	}
+	if calls.status == nil {
+		calls.status = Status
 	}
 	if calls.authenticate == nil {
 		calls.authenticate = byToken(opts.Token)
@@ -81,7 +91,10 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 			otelgrpc.WithTracerProvider(opts.Telemetry.Traces), otelgrpc.WithPropagators(opts.Telemetry.Propagator()),
 			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))))
 	}
-	server := &Server{Server: grpc.NewServer(with...), Health: health.NewServer(), log: logger}
+	server := &Server{
+		Server: grpc.NewServer(with...), Health: health.NewServer(),
+		log: logger, calls: calls, traced: opts.Telemetry.Traces != nil, local: make(map[string]method),
+	}
 	grpc_health_v1.RegisterHealthServer(server, server.Health)
 	reflection.Register(server)
 	return server
