@@ -88,7 +88,7 @@ compose-test: build $(NATS_SERVER) $(COMPOSE) ## run docker-compose.yml for real
 test: test-go test-python test-e2e ## run every test
 
 .PHONY: test-go
-test-go: carried $(VENV)/ready
+test-go: carried $(VENV)/ready $(NATS_SERVER)
 	@for module in $(filter-out e2e,$(MODULES)); do \
 	  echo "== $$module"; (cd $$module && go test -race ./...); \
 	done

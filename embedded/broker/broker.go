@@ -81,14 +81,14 @@ type OperatorOptions struct {
 // StartOperator starts a server on 127.0.0.1 that trusts an operator, and returns when it takes connections.
 func StartOperator(ctx context.Context, operator *Operator, o OperatorOptions) (*Broker, error) {
 	if o.StoreDir == "" {
-		o.StoreDir = filepath.Join(operator.ServerDir(), "jetstream")
+		o.StoreDir = filepath.Join(operator.dir, "jetstream")
 	}
 	port := o.Port
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
 	var options server.Options
-	text := config(Mount{Path: operator.ServerDir(), Host: "127.0.0.1", Port: port}, o.StoreDir)
+	text := config(Mount{Path: operator.dir, Host: "127.0.0.1", Port: port, StoreDir: o.StoreDir})
 	if err := options.ProcessConfigString(text); err != nil {
 		return nil, fmt.Errorf("cannot set up the broker: %w", err)
 	}

@@ -48,7 +48,11 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 
 func TestTakesMessagesOfEightMebibytes(t *testing.T) {
 	b := start(t, broker.Options{})
-	nc := connect(t, b.URL())
+	takesLargeMessages(t, connect(t, b.URL()))
+}
+
+func takesLargeMessages(t *testing.T, nc *nats.Conn) {
+	t.Helper()
 	require.EqualValues(t, broker.MaxPayload, nc.MaxPayload())
 
 	js, err := jetstream.New(nc)
@@ -62,13 +66,17 @@ func TestTakesMessagesOfEightMebibytes(t *testing.T) {
 
 func TestHoldsManyBatchesOpenPerStream(t *testing.T) {
 	b := start(t, broker.Options{})
-	nc := connect(t, b.URL())
+	holdsManyBatchesOpen(t, connect(t, b.URL()))
+}
+
+func holdsManyBatchesOpen(t *testing.T, nc *nats.Conn) {
+	t.Helper()
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Subjects: []string{"s"}, AllowAtomicPublish: true})
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "batches", Subjects: []string{"batches"}, AllowAtomicPublish: true})
 	require.NoError(t, err)
 	for i := range 200 { // the 51st would be refused without the option
-		msg := nats.NewMsg("s")
+		msg := nats.NewMsg("batches")
 		msg.Header.Set("Nats-Batch-Id", strconv.Itoa(i))
 		msg.Header.Set("Nats-Batch-Sequence", "1")
 		answer, err := nc.RequestMsgWithContext(t.Context(), msg)

@@ -14,7 +14,7 @@ import (
 const fetchWithin = 200 * time.Millisecond
 
 // config is what a nats-server in operator mode reads.
-func config(m Mount, store string) string {
+func config(m Mount) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("server_name: kre")
@@ -33,10 +33,9 @@ func config(m Mount, store string) string {
 	line("  timeout: %q", fetchWithin.String())
 	line("}")
 	line("jetstream: {")
-	line("  store_dir: %q", store)
+	line("  store_dir: %q", m.StoreDir)
 	line("  limits: {")
-	line("    max_batch_inflight_per_stream: %d", openBatches)
-	line("    max_batch_inflight_total: %d", 20*openBatches)
+	line("    batch: {max_inflight_per_stream: %d, max_inflight_total: %d}", openBatches, 20*openBatches)
 	line("  }")
 	line("}")
 	return b.String()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 
 	"github.com/nats-io/jwt/v2"
@@ -13,19 +14,18 @@ import (
 // Operator is a folder with what belongs to a broker in operator mode: one that trusts accounts which the operator's key
 // has signed, and takes new ones while it runs.
 //
-//	operator.seed     private key of the operator: whoever has it makes accounts
-//	system.creds      credentials of the system account: whoever has them pushes and removes accounts
-//	server/           all that the server itself needs, and no more
-//	  nats.conf       for a nats-server of its own
-//	  operator.jwt    whom the server trusts
-//	  accounts/       the accounts that were pushed to it
-//	  jetstream/      streams, unless they are told to be elsewhere
+//	operator.seed   private key of the operator: whoever has it makes accounts
+//	operator.jwt    whom the server trusts
+//	system.creds    credentials of the system account: whoever has them pushes and removes accounts
+//	accounts/       the accounts that were pushed to the server
+//	jetstream/      streams, unless they are told to be elsewhere
+//	nats.conf       for a nats-server of its own: see WriteConfig
 type Operator struct {
 	dir string
 }
 
 // InitOperator makes an operator folder, or finds the one that is there as it is. All of it is for the owner's eyes
-// only. Its parts appear at once or, if it is interrupted, not at all.
+// only. Interrupted, it begins anew the next time.
 func InitOperator(dir string) (*Operator, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -38,39 +38,20 @@ func InitOperator(dir string) (*Operator, error) {
 	case !errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("cannot look into the operator's folder: %w", err)
 	}
-	if err := o.make(); err != nil {
+	if err := o.fill(); err != nil {
 		return nil, fmt.Errorf("cannot make the operator's folder %s: %w", dir, err)
 	}
 	return o, nil
 }
+
+// Dir is the folder, as an absolute path.
+func (o *Operator) Dir() string { return o.dir }
 
 // SeedFile is the file with the operator's private key.
 func (o *Operator) SeedFile() string { return filepath.Join(o.dir, "operator.seed") }
 
 // SystemCreds is the file with the credentials of the system account.
 func (o *Operator) SystemCreds() string { return filepath.Join(o.dir, "system.creds") }
-
-// ServerDir is the folder a server needs; a container is given nothing else.
-func (o *Operator) ServerDir() string { return filepath.Join(o.dir, "server") }
-
-// make fills a folder beside the one that is wanted, and renames it.
-func (o *Operator) make() error {
-	if err := os.MkdirAll(filepath.Dir(o.dir), 0o700); err != nil {
-		return err
-	}
-	if err := os.Remove(o.dir); err != nil && !errors.Is(err, os.ErrNotExist) { // an empty one is as good as none
-		return err
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(o.dir), "."+filepath.Base(o.dir)+"-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(fresh) }()
-	if err := (&Operator{dir: fresh}).fill(); err != nil {
-		return err
-	}
-	return os.Rename(fresh, o.dir)
-}
 
 func (o *Operator) fill() error {
 	operator, err := nkeys.CreateOperator()
@@ -105,17 +86,24 @@ func (o *Operator) fill() error {
 	if err != nil {
 		return err
 	}
-	accounts := filepath.Join(o.ServerDir(), "accounts")
+	// What an earlier attempt left was signed by somebody whom nobody knows any more.
+	accounts := filepath.Join(o.dir, "accounts")
+	if err := os.RemoveAll(accounts); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(accounts, 0o700); err != nil {
 		return err
 	}
-	for file, content := range map[string][]byte{
-		o.SeedFile():    seed,
-		o.SystemCreds(): creds,
-		filepath.Join(o.ServerDir(), "operator.jwt"): []byte(operatorJWT),
-		filepath.Join(accounts, systemID+".jwt"):     []byte(systemJWT),
+	for _, file := range []struct {
+		name    string
+		content []byte
+	}{
+		{filepath.Join(accounts, systemID+".jwt"), []byte(systemJWT)},
+		{filepath.Join(o.dir, "operator.jwt"), []byte(operatorJWT)},
+		{o.SystemCreds(), creds},
+		{o.SeedFile(), seed}, // the last: with it the folder is complete
 	} {
-		if err := os.WriteFile(file, content, 0o600); err != nil {
+		if err := writeFile(file.name, file.content); err != nil {
 			return err
 		}
 	}
@@ -157,18 +145,22 @@ func userCreds(account, user nkeys.KeyPair) ([]byte, error) {
 	return jwt.FormatUserConfig(token, seed)
 }
 
-// Mount says how a server sees its folder, and where it is to listen.
+// Mount says how a nats-server of its own, in a container perhaps, sees the operator's folder, and where it listens.
 type Mount struct {
-	Path string // where the server finds ServerDir; empty: where it is
-	Host string // address to listen on; empty: 127.0.0.1
-	Port int    // port to listen on; 0: 4222
-	HTTP int    // port of the monitoring page, on the same address; 0: none
+	Path     string // where it finds the folder; empty: where it is
+	StoreDir string // where it keeps streams; empty: jetstream in the folder
+	Host     string // address to listen on; empty: 127.0.0.1
+	Port     int    // port to listen on; 0: 4222
+	HTTP     int    // port of the monitoring pages (/healthz), on the same address; 0: none
 }
 
-// WriteConfig writes nats.conf into ServerDir, for a nats-server that sees that folder as the mount tells.
+// WriteConfig writes nats.conf for a nats-server that sees the folder as the mount tells.
 func (o *Operator) WriteConfig(m Mount) error {
 	if m.Path == "" {
-		m.Path = o.ServerDir()
+		m.Path = o.dir
+	}
+	if m.StoreDir == "" {
+		m.StoreDir = path.Join(m.Path, "jetstream")
 	}
 	if m.Host == "" {
 		m.Host = "127.0.0.1"
@@ -176,5 +168,5 @@ func (o *Operator) WriteConfig(m Mount) error {
 	if m.Port == 0 {
 		m.Port = 4222
 	}
-	return writeFile(filepath.Join(o.ServerDir(), "nats.conf"), []byte(config(m, filepath.Join(m.Path, "jetstream"))))
+	return writeFile(filepath.Join(o.dir, "nats.conf"), []byte(config(m)))
 }

@@ -22,9 +22,10 @@ const closeWithin = 5 * time.Second
 
 // Options of a server.
 type Options struct {
-	Dir    string      // where the databases are, one file each; required, made if it is not there
-	Addr   string      // host:port to listen on, of a loopback address; empty: 127.0.0.1 and any free port
-	Logger *zap.Logger // told what goes wrong; nil: nobody is
+	Dir      string      // where the databases are, one file each; required, made if it is not there
+	Addr     string      // host:port to listen on; empty: 127.0.0.1 and any free port
+	Anywhere bool        // Addr may be one that other machines reach; nobody is asked for a password
+	Logger   *zap.Logger // told what goes wrong; nil: nobody is
 }
 
 // Server is a running server.
@@ -52,7 +53,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listen(o.Addr)
+	listener, err := listen(o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the document server: %w", err)
 	}
@@ -63,15 +64,15 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-func listen(addr string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
+func listen(o Options) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(o.Addr)
 	if err != nil {
 		return nil, err
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+	if ip := net.ParseIP(host); !o.Anywhere && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("%s is not a loopback address, and the server asks nobody for a password", host)
 	}
-	return net.Listen("tcp", addr)
+	return net.Listen("tcp", o.Addr)
 }
 
 // URI is the address for clients, mongodb://host:port/.

@@ -3,10 +3,10 @@ package objects
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/pkg/xattr"
@@ -16,6 +16,7 @@ import (
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
+	"go.uber.org/zap"
 )
 
 const (
@@ -31,7 +32,8 @@ const (
 type gateway struct {
 	backend *posix.Posix
 	server  *s3api.S3ApiServer
-	ended   chan error // what serving ended with
+	ended   chan error  // what serving ended with
+	closing atomic.Bool // it was told to end
 }
 
 // open changes the working directory to that of the buckets, and serves them.
@@ -127,7 +129,17 @@ func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (
 		return nil, err
 	}
 	g := &gateway{backend: backend, server: server, ended: make(chan error, 1)}
-	go func() { g.ended <- server.ServeMultiPort([]string{addr}) }()
+	go func() {
+		err := server.ServeMultiPort([]string{addr})
+		select {
+		case <-listening:
+			if !g.closing.Load() {
+				o.Logger.Error("the object server ended", zap.Error(err))
+			}
+		default: // who waits for it is told
+		}
+		g.ended <- err
+	}()
 	select {
 	case <-listening:
 		return g, nil
@@ -137,15 +149,17 @@ func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (
 		}
 		return nil, err
 	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), server.ShutDown(), <-g.ended)
+		g.closing.Store(true)
+		err := errors.Join(ctx.Err(), server.ShutDown())
+		<-g.ended
+		return nil, err
 	}
 }
 
 func (g *gateway) close() error {
+	g.closing.Store(true)
 	err := g.server.ShutDown()
-	if served := <-g.ended; served != nil && !errors.Is(served, net.ErrClosed) {
-		err = errors.Join(err, fmt.Errorf("the object server ended: %w", served))
-	}
+	<-g.ended // with an error, always: its listener is closed
 	g.backend.Shutdown()
 	return err
 }

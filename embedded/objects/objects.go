@@ -16,7 +16,8 @@ import (
 // Options of a server.
 type Options struct {
 	Dir       string      // where buckets and objects are; required, made if it is not there
-	Addr      string      // host:port to listen on, of a loopback address; empty: 127.0.0.1 and any free port
+	Addr      string      // host:port to listen on; empty: 127.0.0.1 and any free port
+	Anywhere  bool        // Addr may be one that other machines reach
 	AccessKey string      // of the one account there is; required
 	SecretKey string      // required
 	Logger    *zap.Logger // told what goes wrong; nil: nobody is
@@ -53,7 +54,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the object server: %w", err)
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+	if ip := net.ParseIP(host); !o.Anywhere && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("cannot start the object server on %s: it is not a loopback address", host)
 	}
 	if !running.CompareAndSwap(false, true) {
