@@ -12,9 +12,10 @@ import (
 // child is a running process, the leader of its own group.
 type child struct {
 	pid     int
-	process *os.Process
+	process *os.Process // nil: an earlier supervisor's child
+	pidfd   int         // where process is nil
 	guard   *guard
-	ended   chan *os.ProcessState
+	ended   chan *os.ProcessState // nil is sent where nobody knows how
 
 	pipes   []*os.File
 	reading sync.WaitGroup
@@ -26,6 +27,19 @@ type child struct {
 func (c *child) read(pipe *os.File, limit int, emit func(text string, cut int)) {
 	c.pipes = append(c.pipes, pipe)
 	c.reading.Go(func() { readLines(pipe, limit, emit) })
+}
+
+// terminate asks the process to end; one that has ended needs no asking.
+func (c *child) terminate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.reaped:
+	case c.process == nil:
+		c.terminateAdopted()
+	default:
+		_ = c.process.Signal(syscall.SIGTERM)
+	}
 }
 
 // killGroup kills the process and everything it started that did not leave its group.

@@ -13,9 +13,14 @@ type Exit struct {
 	Code   int            // 0 to 255; -1 where a signal ended it or it never ran
 	Signal syscall.Signal // 0 where it ended by itself
 	Forced bool           // it was we who killed it
+	// Unknown is set where nobody learned how it ended: it is not our child but an earlier supervisor's. Code is -1 then.
+	Unknown bool
 }
 
 func exitOf(state *os.ProcessState, forced bool) Exit {
+	if state == nil {
+		return Exit{Code: -1, Forced: forced, Unknown: true}
+	}
 	exit := Exit{Code: state.ExitCode(), Forced: forced}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		exit.Signal = status.Signal()
@@ -25,6 +30,12 @@ func exitOf(state *os.ProcessState, forced bool) Exit {
 
 // String tells the exit in words, to follow the name of the process: "ended with code 1".
 func (e Exit) String() string {
+	switch {
+	case e.Unknown && e.Forced:
+		return "was killed: it did not end in time"
+	case e.Unknown:
+		return "ended"
+	}
 	if e.Signal == 0 {
 		if e.Code < 0 {
 			return "never ran"

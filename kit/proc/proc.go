@@ -1,6 +1,6 @@
 // Package proc supervises processes of this machine: it starts each in a process group of its own, keeps what it
 // prints, knows when it is ready, starts it again when it dies, and ends it with everything it started. It knows nothing
-// of what the processes do, and it keeps no state on disk.
+// of what the processes do, and keeps no state on disk but for those that outlive it: see Detached.
 package proc
 
 import (
@@ -30,9 +30,14 @@ type Spec struct {
 	// StartTimeout is how long a process may take to become ready before it is killed; 0 is for ever.
 	StartTimeout time.Duration
 	// Restart says whether a process that was ready once is started again whenever it ends without having been asked to.
-	// One that ends before it was ever ready is never started again.
-	Restart bool
-	Backoff Backoff
+	// One that ends before it was ever ready is not, unless RestartUnready is set: then it is tried again whatever happens,
+	// also where it was not ready in time or could not be started at all.
+	Restart        bool
+	RestartUnready bool
+	Backoff        Backoff
+
+	// Detached makes it outlive its supervisor. nil: it is killed with it.
+	Detached *Detached
 
 	MaxLine   int // bytes of a line that are kept; the rest is cut off and counted
 	LastLines int // how many lines Tail keeps
@@ -96,7 +101,7 @@ type Event struct {
 	Exit  Exit          // Exited, Ended
 	Asked bool          // Exited, Ended: it had been asked to end
 	Next  time.Duration // Exited: the pause before it is started again
-	Err   error         // Ended: why, unless it was asked to
+	Err   error         // Exited, Ended: why, a *Failure, unless it was asked to
 }
 
 // Line is one line that a process printed, without its end.
@@ -111,6 +116,7 @@ type Line struct {
 
 // Observer is told what happens. Calls for one process come in order and one at a time, those for several processes at
 // the same time. A slow observer never slows a process: past 10,000 waiting lines the oldest are dropped and counted.
+// What a detached process prints is not told: it is in its file.
 type Observer interface {
 	Changed(Event)
 	Printed(Line)

@@ -3,16 +3,13 @@ package proc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// pollReady is how often the ready file is looked for, and drain how long after the end of a process its output is read
+// pollReady is how often the ready file is looked for; drain is how long after the end of a process its output is read
 // on for (somebody it started may have left the group and still hold the pipe).
 const (
 	pollReady = 10 * time.Millisecond
@@ -21,17 +18,22 @@ const (
 
 // Process is one supervised program, through all its starts.
 type Process struct {
-	spec  Spec
-	super *Supervisor
-	feed  *feed
-	stop  chan time.Duration
-	ready chan struct{}
-	done  chan struct{}
+	spec     Spec
+	super    *Supervisor
+	feed     *feed
+	stop     chan time.Duration
+	ready    chan struct{}
+	done     chan struct{}
+	over     chan struct{} // closed when it was asked to end or is released
+	released chan struct{} // closed when it is no longer ours to look after
+	release  func()
+	endWaits func()
 
 	mu      sync.Mutex
 	tail    *tail
 	pid     int
-	asked   bool
+	record  Record
+	unsaved bool // the state file does not say what the record says
 	failure *Failure
 }
 
@@ -43,10 +45,14 @@ func newProcess(s *Supervisor, spec Spec) *Process {
 		spec.LastLines = DefaultLastLines
 	}
 	spec.Backoff = spec.Backoff.withDefaults()
-	return &Process{
+	p := &Process{
 		spec: spec, super: s, feed: newFeed(s.observer), tail: newTail(spec.LastLines),
 		stop: make(chan time.Duration, 1), ready: make(chan struct{}), done: make(chan struct{}),
+		over: make(chan struct{}), released: make(chan struct{}),
 	}
+	p.endWaits = sync.OnceFunc(func() { close(p.over) })
+	p.release = sync.OnceFunc(func() { close(p.released); p.endWaits() })
+	return p
 }
 
 // Name is the name in the Spec.
@@ -61,9 +67,19 @@ func (p *Process) PID() int {
 
 // Tail is the last lines it printed, of all its starts.
 func (p *Process) Tail() []string {
+	if p.spec.Detached != nil {
+		return lastLines(p.spec.Detached.LogFile, 0, p.spec.MaxLine, p.spec.LastLines)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tail.all()
+}
+
+// Record is what there is to know about it now; of a detached process it is what its state file says or is about to say.
+func (p *Process) Record() Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.record
 }
 
 // Ready is closed when the process has become ready for the first time.
@@ -107,7 +123,7 @@ func (p *Process) WaitReady(ctx context.Context) error {
 func (p *Process) Stop(grace time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked = true
+	p.endWaits()
 	// Only one request waits, the most urgent one.
 	select {
 	case waiting := <-p.stop:
@@ -120,47 +136,119 @@ func (p *Process) Stop(grace time.Duration) {
 func (p *Process) run() {
 	defer p.feed.close()
 	defer close(p.done)
-	var pause time.Duration
-	for start := 1; ; start++ {
-		end := p.once(start)
-		event := Event{Name: p.spec.Name, State: Ended, PID: end.pid, Start: start, Exit: end.exit, Asked: end.asked}
-		if end.asked || end.failure != nil || !p.spec.Restart {
-			if end.failure == nil && !end.asked {
-				end.failure = p.fail(end.exit.String(), nil)
-			}
-			if end.failure != nil {
-				event.Err = end.failure
-				p.mu.Lock()
-				p.failure = end.failure
-				p.mu.Unlock()
-			}
-			p.feed.event(event)
+	from := resumed{start: 1}
+	if p.spec.Detached != nil {
+		lock, found, err := p.resume()
+		if err != nil {
+			p.neverOurs(err)
 			return
 		}
-		pause = p.spec.Backoff.next(pause, end.well)
-		event.State, event.Next = Exited, pause
-		p.feed.event(event)
-		select {
-		case <-time.After(pause):
-		case <-p.stop:
-			event.State, event.Asked, event.Next = Ended, true, 0
-			p.feed.event(event)
+		defer closeAll(lock)
+		from = found
+	}
+	pause, wait := from.pause, from.wait
+	for start := from.start; ; start++ {
+		var end ending
+		if from.ended != nil {
+			end = *from.ended
+		} else {
+			end = p.once(start, from)
+		}
+		from = resumed{}
+		if end.released || end.asked || end.final {
+			p.end(start, end)
 			return
+		}
+		if wait == 0 {
+			pause = p.spec.Backoff.next(pause, end.well)
+			wait = pause
+			p.failed(end, pause)
+		}
+		event := Event{
+			Name: p.spec.Name, State: Exited, PID: end.pid, Start: start, Exit: end.exit, Next: wait, Err: p.fail(end.reason, end.cause),
+		}
+		p.feed.event(event)
+		if end, over := p.rest(wait); over {
+			p.end(start, end)
+			return
+		}
+		wait = 0
+	}
+}
+
+// rest waits before the next start. over: there will be none.
+func (p *Process) rest(wait time.Duration) (end ending, over bool) {
+	save := time.NewTicker(resave)
+	defer save.Stop()
+	rested := time.After(wait)
+	for {
+		select {
+		case <-rested:
+			return ending{}, false
+		case <-save.C:
+			p.saveAgain()
+		case <-p.stop:
+			return ending{asked: true, exit: Exit{Code: -1}}, true
+		case <-p.released:
+			return ending{released: true}, true
 		}
 	}
 }
 
+// end tells that the process has ended for good.
+func (p *Process) end(start int, end ending) {
+	event := Event{Name: p.spec.Name, State: Ended, PID: end.pid, Start: start, Exit: end.exit, Asked: end.asked}
+	switch {
+	case end.released:
+		event.Err = p.setFailure("is no longer looked after", nil)
+	case end.asked:
+		p.leaveNothing()
+		p.note(func(r *Record) { *r = r.stopped() })
+	default:
+		p.failed(end, 0)
+		event.Err = p.setFailure(end.reason, end.cause)
+	}
+	p.feed.event(event)
+}
+
+// neverOurs ends the looking after a detached process before it has begun. Its files are not ours to write.
+func (p *Process) neverOurs(err error) {
+	reason, cause := "cannot be started: "+err.Error(), err
+	if errors.Is(err, errGaveUp) {
+		reason, cause = "is still looked after by another supervisor", nil
+	}
+	failure := p.setFailure(reason, cause)
+	p.feed.event(Event{Name: p.spec.Name, State: Ended, Start: 1, Exit: Exit{Code: -1}, Err: failure})
+}
+
+func (p *Process) setFailure(reason string, cause error) *Failure {
+	failure := p.fail(reason, cause)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failure = failure
+	return failure
+}
+
 // ending is how one start of a process ended.
 type ending struct {
-	pid     int
-	exit    Exit
-	asked   bool
-	well    time.Duration // how long it was ready
-	failure *Failure      // set where it must not be started again
+	pid      int
+	exit     Exit
+	asked    bool
+	released bool          // it goes on, and is no longer ours
+	well     time.Duration // how long it was ready
+	unready  bool          // it never was
+	reason   string        // why, where nobody asked it to
+	cause    error
+	final    bool // it must not be started again
 }
 
 func (p *Process) fail(reason string, cause error) *Failure {
 	return &Failure{Name: p.spec.Name, Reason: reason, Tail: p.Tail(), Cause: cause}
+}
+
+// isFinal tells whether a process that has ended by itself must not be started again.
+func (p *Process) isFinal(unready bool) bool {
+	return !p.spec.Restart || unready && !p.everReady() && !p.spec.RestartUnready
 }
 
 // everReady tells whether a start of this process has been ready.
@@ -173,22 +261,25 @@ func (p *Process) everReady() bool {
 	}
 }
 
-func (p *Process) once(start int) ending {
-	began := time.Now()
-	if p.spec.ReadyFile != "" {
-		if err := os.Remove(p.spec.ReadyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// once starts the process, or takes up one that runs, and looks after it until it has ended.
+func (p *Process) once(start int, from resumed) ending {
+	w := watch{Process: p, child: from.child, start: start, began: from.began, well: from.well}
+	if w.child == nil {
+		w.began = time.Now()
+		if p.spec.ReadyFile != "" {
+			if err := os.Remove(p.spec.ReadyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return p.neverRan(err)
+			}
+		}
+		var err error
+		if w.child, err = p.launch(); err != nil {
 			return p.neverRan(err)
 		}
+		p.started(w.child.pid, start, w.began)
 	}
-	child, err := p.launch()
-	if err != nil {
-		return p.neverRan(explain(p.spec.Path, err))
-	}
-	p.setPID(child.pid)
+	p.setPID(w.child.pid)
 	defer p.setPID(0)
-	p.feed.event(Event{Name: p.spec.Name, State: Starting, PID: child.pid, Start: start})
-
-	w := watch{Process: p, child: child, start: start, began: began}
+	p.feed.event(Event{Name: p.spec.Name, State: Starting, PID: w.child.pid, Start: start})
 	return w.toTheEnd()
 }
 
@@ -201,161 +292,15 @@ func (p *Process) setPID(pid int) {
 // neverRan is the ending of a start that failed. Where an earlier start has been ready it is tried again like any other
 // death: the program may be just being replaced.
 func (p *Process) neverRan(err error) ending {
-	end := ending{exit: Exit{Code: -1}}
-	if !p.everReady() || !p.spec.Restart {
-		end.failure = p.fail("cannot be started: "+err.Error(), err)
-	}
-	return end
-}
-
-// watch looks after one start of a process.
-type watch struct {
-	*Process
-	child  *child
-	start  int
-	began  time.Time
-	well   time.Time // since when it is ready
-	asked  bool
-	late   bool // it was killed because it did not become ready
-	forced bool
-}
-
-func (w *watch) toTheEnd() ending {
-	poll := time.NewTicker(pollReady)
-	defer poll.Stop()
-	var startTimeout, kill <-chan time.Time
-	var killAt time.Time
-	if w.spec.StartTimeout > 0 {
-		timer := time.NewTimer(w.spec.StartTimeout)
-		defer timer.Stop()
-		startTimeout = timer.C
-	}
-	if w.spec.ReadyFile == "" {
-		w.becameReady()
-		poll.Stop()
-	}
-	for {
+	end := ending{exit: Exit{Code: -1}, unready: true, reason: "cannot be started: " + err.Error(), cause: err}
+	if errors.Is(err, errGaveUp) {
 		select {
-		case <-poll.C:
-			if w.well.IsZero() && w.readyFileThere() {
-				w.becameReady()
-				poll.Stop()
-			}
-		case <-startTimeout:
-			if w.well.IsZero() && !w.asked {
-				w.late = true
-				w.kill()
-			}
-		case grace := <-w.stop:
-			if !w.asked {
-				w.asked = true
-				w.feed.event(Event{Name: w.spec.Name, State: Stopping, PID: w.child.pid, Start: w.start})
-				if grace > 0 {
-					_ = w.child.process.Signal(syscall.SIGTERM) // one that has ended needs none
-				}
-			}
-			if grace <= 0 {
-				w.kill()
-				continue
-			}
-			if at := time.Now().Add(grace); killAt.IsZero() || at.Before(killAt) {
-				killAt = at
-				kill = time.After(grace)
-			}
-		case <-kill:
-			w.kill()
-		case state := <-w.child.ended:
-			return w.ended(state)
+		case <-p.released:
+			end.released = true
+		default:
+			end.asked = true
 		}
 	}
-}
-
-func (w *watch) readyFileThere() bool {
-	_, err := os.Stat(w.spec.ReadyFile)
-	return err == nil
-}
-
-func (w *watch) becameReady() {
-	w.well = time.Now()
-	if !w.everReady() {
-		close(w.ready)
-	}
-	w.feed.event(Event{
-		Name: w.spec.Name, State: Ready, PID: w.child.pid, Start: w.start, Took: w.well.Sub(w.began),
-	})
-}
-
-func (w *watch) kill() {
-	w.forced = true
-	w.child.killGroup()
-}
-
-func (w *watch) ended(state *os.ProcessState) ending {
-	// A process that was ready for a moment shorter than one poll was ready nevertheless.
-	if w.well.IsZero() && w.spec.ReadyFile != "" && w.readyFileThere() {
-		w.becameReady()
-	}
-	end := ending{pid: w.child.pid, exit: exitOf(state, w.forced), asked: w.asked}
-	switch {
-	case w.asked:
-	case w.late && w.everReady() && w.spec.Restart: // like any other death
-	case w.late:
-		end.failure = w.fail(fmt.Sprintf("was not ready after %s", w.spec.StartTimeout), nil)
-	case !w.well.IsZero():
-		end.well = time.Since(w.well)
-	case !w.everReady():
-		end.failure = w.fail(end.exit.String()+" before it was ready", nil)
-	}
+	end.final = p.isFinal(true)
 	return end
-}
-
-// launch starts the program and the reading of what it prints.
-func (p *Process) launch() (*child, error) {
-	stdin, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll(stdin)
-	outRead, outWrite, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll(outWrite)
-	errRead, errWrite, err := os.Pipe()
-	if err != nil {
-		closeAll(outRead)
-		return nil, err
-	}
-	defer closeAll(errWrite)
-
-	argv := slices.Concat([]string{p.spec.Path}, p.spec.Args)
-	attr := &os.ProcAttr{
-		Dir: p.spec.Dir, Env: p.spec.Env, Files: []*os.File{stdin, outWrite, errWrite}, Sys: sysProcAttr(),
-	}
-	if attr.Env == nil {
-		attr.Env = []string{} // nil would mean our own
-	}
-	process, err := p.super.startProcess(p.spec.Path, argv, attr)
-	if err != nil {
-		closeAll(outRead, errRead)
-		return nil, err
-	}
-	c := &child{pid: process.Pid, process: process, guard: p.super.guard, ended: make(chan *os.ProcessState, 1)}
-	c.read(outRead, p.spec.MaxLine, func(text string, cut int) { p.printed(text, cut, false) })
-	c.read(errRead, p.spec.MaxLine, func(text string, cut int) { p.printed(text, cut, true) })
-	go c.wait()
-	return c, nil
-}
-
-func (p *Process) printed(text string, cut int, stderr bool) {
-	p.mu.Lock()
-	p.tail.add(text)
-	p.mu.Unlock()
-	p.feed.line(Line{Name: p.spec.Name, Stderr: stderr, Text: text, Cut: cut})
-}
-
-func closeAll(files ...*os.File) {
-	for _, f := range files {
-		_ = f.Close() // reading ends or the descriptor goes to the child; nothing to be done about a failure
-	}
 }

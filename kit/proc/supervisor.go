@@ -55,14 +55,14 @@ func (s *Supervisor) serveStarts() {
 	}
 }
 
-func (s *Supervisor) startProcess(path string, argv []string, attr *os.ProcAttr) (process *os.Process, err error) {
+func (s *Supervisor) startProcess(path string, argv []string, attr *os.ProcAttr, guarded bool) (process *os.Process, err error) {
 	done := make(chan struct{})
 	s.starts <- func() {
 		defer close(done)
 		process, err = os.StartProcess(path, argv, attr)
 	}
 	<-done
-	if err == nil {
+	if err == nil && guarded {
 		s.guard.add(process.Pid)
 	}
 	return process, err
@@ -94,7 +94,7 @@ func (s *Supervisor) Start(spec Spec) *Process {
 	return p
 }
 
-// KillAll kills every process and all they started. It does not wait, and does not keep new ones from being started.
+// KillAll kills every process and all they started, detached ones too. It does not wait, and does not keep new ones from being started.
 func (s *Supervisor) KillAll() {
 	for _, p := range s.running() {
 		p.Stop(0)
@@ -111,8 +111,8 @@ func (s *Supervisor) running() []*Process {
 	return all
 }
 
-// Close kills what still runs, waits for it, gives the observer a second to hear the rest, and ends the guard. Nothing
-// can be started afterwards.
+// Close kills what still runs, waits for it, gives the observer a second to hear the rest, and ends the guard. Detached
+// processes go on, and are no longer looked after. Nothing can be started afterwards.
 func (s *Supervisor) Close() {
 	s.mu.Lock()
 	if s.closed {
@@ -123,7 +123,11 @@ func (s *Supervisor) Close() {
 	s.mu.Unlock()
 	left := s.running()
 	for _, p := range left {
-		p.Stop(0)
+		if p.spec.Detached != nil {
+			p.release()
+		} else {
+			p.Stop(0)
+		}
 	}
 	patience := time.NewTimer(time.Second)
 	defer patience.Stop()

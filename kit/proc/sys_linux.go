@@ -11,6 +11,9 @@ func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
+// detachedAttr is that of a process that outlives us.
+func detachedAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
 // awaitZombie returns when the process has ended, and leaves it to be reaped.
 func awaitZombie(pid int) bool {
 	for {

@@ -10,6 +10,9 @@ import (
 
 func sysProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+// detachedAttr is that of a process that outlives us.
+func detachedAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
 // awaitZombie cannot be done here without cgo.
 func awaitZombie(int) bool { return false }
 
