@@ -76,6 +76,12 @@ bench: build ## measure, print and write build/bench.json
 chaos: build ## kill services and move traffic under load for DURATION (60s), and write build/chaos.json
 	@mkdir -p build && cd e2e && go test -count=1 -timeout 60m ./chaos -duration $${DURATION:-60s} -out $(CURDIR)/build/chaos.json
 
+.PHONY: images
+images: build ## build our container images; PYTHON_IMAGE is what nodes run on
+	@for target in kre admin-api k8s-manager; do \
+	  docker build -q -f docker/Dockerfile --target $$target $(if $(PYTHON_IMAGE),--build-arg PYTHON=$(PYTHON_IMAGE)) -t kre/$$target .; \
+	done
+
 .PHONY: compose-test
 compose-test: build $(NATS_SERVER) $(COMPOSE) ## run docker-compose.yml for real, with our images
 	@$(MAKE) --no-print-directory -s -C examples/price-estimator train
