@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	case "guard":
 		proc.Guard(os.Stdin)
 		return
+	case "detaching":
+		superviseGiven()
+		return
 	case "supervisor":
 		superviseUntilKilled(os.Getenv("PROC_TEST_GUARDED") != "")
 		return

@@ -27,13 +27,10 @@ func lastLines(name string, from int64, limit, count int) []string {
 	if err != nil {
 		return nil
 	}
-	if begin > from { // the first line is not whole
-		if _, after, ok := bytes.Cut(content, []byte{'\n'}); ok {
-			content = after
-		}
-	}
 	if hole := bytes.LastIndexByte(content, 0); hole >= 0 {
 		content = content[hole+1:]
+	} else if _, after, ok := bytes.Cut(content, []byte{'\n'}); ok && begin > from { // the first line is not whole
+		content = after
 	}
 	kept := newTail(count)
 	s := splitter{limit: limit, emit: func(text string, _ int) { kept.add(text) }}

@@ -92,10 +92,10 @@ func (w *watch) readyFileThere() bool {
 }
 
 func (w *watch) becameReady() {
+	w.note(func(r *Record) { r.become(StateReady, w.well); r.Unready = false })
 	if !w.everReady() {
 		close(w.ready)
 	}
-	w.note(func(r *Record) { r.become(StateReady, w.well); r.Unready = false })
 	w.feed.event(Event{
 		Name: w.spec.Name, State: Ready, PID: w.child.pid, Start: w.start, Took: w.well.Sub(w.began),
 	})
