@@ -4,15 +4,16 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/proc"
+	"github.com/konstellation-io/kre/kit/rpc"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
 )
 
@@ -21,7 +22,6 @@ type api struct {
 	process *proc.Process
 	conn    *grpc.ClientConn
 	client  runtimev1.VersionServiceClient
-	token   string
 }
 
 const (
@@ -35,10 +35,13 @@ func (s *session) startAPI(ctx context.Context) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{token: rand.Text()}
-	env := s.platformEnv()
+	a, token := &api{}, rand.Text()
+	env := launch.Inherited(os.Environ())
+	env["KRE_NATS_URL"] = s.broker.URL()
+	env["KRE_LOG_FORMAT"] = "json"
+	env["KRE_LOG_LEVEL"] = s.logLevel()
 	env["KRE_GRPC_ADDR"] = address(port)
-	env["KRE_SERVICE_TOKEN"] = a.token
+	env["KRE_SERVICE_TOKEN"] = token
 	spec := proc.Spec{
 		Name: "runtime-api", Path: filepath.Join(s.libexec, "runtime-api"), Dir: s.dir,
 		ReadyFile: filepath.Join(s.dir, "runtime-api.ready"), StartTimeout: apiStartTimeout, Restart: true,
@@ -51,22 +54,24 @@ func (s *session) startAPI(ctx context.Context) (*api, error) {
 	if err := a.process.WaitReady(ctx); err != nil {
 		return a, err
 	}
-	a.conn, err = grpc.NewClient(address(port), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return a, fmt.Errorf("cannot call runtime-api: %w", err)
+	if a.conn, err = rpc.Dial(address(port), rpc.ClientOptions{Token: token}); err != nil {
+		return a, err
 	}
 	a.client = runtimev1.NewVersionServiceClient(a.conn)
 	return a, nil
 }
 
-func (a *api) call(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+a.token)
-	return context.WithTimeout(ctx, apiCallTimeout)
+// logLevel is that of kre's own programs.
+func (s *session) logLevel() string {
+	if s.verbose {
+		return "info"
+	}
+	return "warn"
 }
 
 // prepare has the broker's side of the plan made, and completes the plan with the answer.
 func (a *api) prepare(ctx context.Context, p *plan, attempts int) error {
-	ctx, cancel := a.call(ctx)
+	ctx, cancel := context.WithTimeout(ctx, apiCallTimeout)
 	defer cancel()
 	answer, err := a.client.PrepareVersion(ctx, &runtimev1.PrepareVersionRequest{
 		Manifest:     &runtimev1.Manifest{FileName: p.file, Content: p.content},
@@ -82,7 +87,7 @@ func (a *api) prepare(ctx context.Context, p *plan, attempts int) error {
 
 // remove removes what prepare made for a version.
 func (a *api) remove(ctx context.Context, version string) error {
-	ctx, cancel := a.call(ctx)
+	ctx, cancel := context.WithTimeout(ctx, apiCallTimeout)
 	defer cancel()
 	_, err := a.client.RemoveVersion(ctx, &runtimev1.RemoveVersionRequest{Version: version}, grpc.WaitForReady(true))
 	if err != nil {

@@ -2,16 +2,14 @@ package run
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -101,58 +99,43 @@ func (s *session) newNode(n node) (*part, error) {
 	if !ok || prepared == nil {
 		return nil, fmt.Errorf("%s is not prepared", n.key)
 	}
-	env := s.nodeEnv(n, program)
-	p := &part{key: n.key}
-	base := proc.Spec{
-		Path: program.path, Args: program.args, Dir: s.source.root,
-		StartTimeout: n.startTimeout(), Restart: true,
+	command, err := s.launching().Node(prepared, program)
+	if err != nil {
+		return nil, err
 	}
-	return p, s.fill(p, base, prepared.GetConfig(), env, n.processes(s.replicas), program.stamp, strconv.Itoa(s.restarts[n.key]))
+	return s.newPart(n.key, command, n.processes(s.replicas), program.Stamp)
 }
 
 // newEntrypoint makes the part of the entrypoint.
 func (s *session) newEntrypoint() (*part, error) {
-	env := s.platformEnv()
-	env["KRE_PACKAGE"] = s.source.root
-	env["KRE_GRPC_ADDR"] = address(s.grpc)
-	env["KRE_HTTP_ADDR"] = address(s.http)
-	p := &part{key: entrypointKey}
-	base := proc.Spec{
-		Path: filepath.Join(s.libexec, "entrypoint"), Dir: s.source.root,
-		StartTimeout: defaultStartTimeout, Restart: true,
-	}
-	return p, s.fill(p, base, s.current.prepared.GetEntrypoint().GetConfig(), env, []string{entrypointKey}, strconv.Itoa(s.restarts[entrypointKey]))
+	command := s.launching().Entrypoint(s.current.prepared.GetEntrypoint(), filepath.Join(s.libexec, "entrypoint"),
+		address(s.grpc), address(s.http))
+	return s.newPart(entrypointKey, command, []string{entrypointKey}, "")
 }
 
 const entrypointKey = "entrypoint"
 
-// fill gives each process of a part a folder with its configuration, and the part its print.
-func (s *session) fill(p *part, base proc.Spec, config string, env map[string]string, names []string, stamps ...string) error {
-	sum := sha256.New()
-	if err := json.NewEncoder(sum).Encode([]any{base.Path, base.Args, env, config, names, stamps}); err != nil {
-		return err
+// launching is what the processes of the version share.
+func (s *session) launching() launch.Settings {
+	return launch.Settings{
+		Package: s.source.root, NATSURL: s.broker.URL(), LogLevel: s.logLevel(),
+		Variables: s.current.values.variables, Files: s.current.values.files,
 	}
-	p.print = hex.EncodeToString(sum.Sum(nil))
+}
+
+// newPart gives each process of a part a folder of its own: a replaced one may still run beside it.
+func (s *session) newPart(key string, command launch.Command, names []string, stamp string) (*part, error) {
+	p := &part{key: key, print: command.Print(strings.Join(names, " "), stamp, strconv.Itoa(s.restarts[key]))}
 	for _, name := range names {
 		s.folders++
-		dir := filepath.Join(s.dir, "processes", strconv.Itoa(s.folders))
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
+		spec, err := command.Place(name, filepath.Join(s.dir, "processes", strconv.Itoa(s.folders)))
+		if err != nil {
+			return nil, err
 		}
-		spec := base
-		spec.Name, spec.ReadyFile = name, filepath.Join(dir, "ready")
-		file := filepath.Join(dir, "config.json")
-		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-			return err
-		}
-		for key, value := range env {
-			spec.Env = append(spec.Env, key+"="+value)
-		}
-		spec.Env = append(spec.Env, "KRE_CONFIG="+file, "KRE_READY_FILE="+spec.ReadyFile)
-		slices.Sort(spec.Env)
+		spec.Restart = true
 		p.specs = append(p.specs, spec)
 	}
-	return nil
+	return p, nil
 }
 
 // startNode starts a node for the first time.

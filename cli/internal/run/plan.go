@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/konstellation-io/kre/cli/internal/gobuild"
 	"github.com/konstellation-io/kre/krt/manifest"
@@ -45,11 +44,6 @@ func (n node) attempts(asked int) int {
 
 // defaultAttempts is how often a message is tried where nobody says anything: an author wants to see an error at once.
 const defaultAttempts = 1
-
-// defaultStartTimeout is how long a node may take until it is ready.
-const defaultStartTimeout = 60 * time.Second
-
-func (n node) startTimeout() time.Duration { return cmp.Or(n.StartTimeout, defaultStartTimeout) }
 
 // processes are the names of its processes; asked is how many a person asked for, 0 being nothing.
 func (n node) processes(asked int) []string {

@@ -2,13 +2,7 @@ package run
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"sync"
@@ -18,16 +12,9 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/generate"
 	"github.com/konstellation-io/kre/cli/internal/gobuild"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/host/pyenv"
 )
-
-// program is what runs a node.
-type program struct {
-	path  string
-	args  []string
-	bin   string // folder that comes first in PATH; "": none
-	stamp string // changes with what the program is made of
-}
 
 // programs makes what runs the nodes: environments for Python, executables for Go.
 type programs struct {
@@ -37,14 +24,14 @@ type programs struct {
 	builds singleflight.Group // nodes may share an executable
 
 	mu        sync.Mutex
-	byNode    map[string]program
+	byNode    map[string]launch.Program
 	generated map[string]struct{} // files that are made of protos
 }
 
 func newPrograms(source source, screen *screen.Screen, race bool) *programs {
 	return &programs{
 		source: source, screen: screen, race: race,
-		byNode: make(map[string]program), generated: make(map[string]struct{}),
+		byNode: make(map[string]launch.Program), generated: make(map[string]struct{}),
 	}
 }
 
@@ -79,7 +66,7 @@ func (p *programs) isGenerated(file string) bool {
 }
 
 // of is what make made last for a node.
-func (p *programs) of(n node) (program, bool) {
+func (p *programs) of(n node) (launch.Program, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	one, ok := p.byNode[n.key]
@@ -98,46 +85,22 @@ func (p *programs) make(ctx context.Context, n node) error {
 	return nil
 }
 
-func (p *programs) build(ctx context.Context, n node) (program, error) {
+func (p *programs) build(ctx context.Context, n node) (launch.Program, error) {
 	switch {
 	case n.Python():
-		python, err := pyenv.Ensure(ctx, pyenv.Options{
+		return launch.Python(ctx, pyenv.Options{
 			Root: p.source.root, Src: n.Src, Packed: p.source.packed,
 			Say: func(text string) { p.screen.Say(n.key, "%s", text) },
 		})
-		if err != nil {
-			return program{}, err
-		}
-		return program{path: python, args: []string{"-m", "kre"}, bin: filepath.Dir(python), stamp: python}, nil
 	case n.source != "":
 		file := filepath.Join(p.source.root, ".kre", "bin", path.Base(n.Src))
 		_, err, _ := p.builds.Do(n.Src, func() (any, error) {
 			return nil, gobuild.Build(ctx, gobuild.Options{Project: p.source.root, Src: n.Src, Output: file, Race: p.race})
 		})
 		if err != nil {
-			return program{}, err
+			return launch.Program{}, err
 		}
-		stamp, err := digest(file)
-		return program{path: file, stamp: stamp}, err
+		return launch.Executable(file)
 	}
-	file := filepath.Join(p.source.root, filepath.FromSlash(n.Src))
-	stamp, err := digest(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // starting it says so better
-	}
-	return program{path: file, stamp: stamp}, err
-}
-
-// digest is that of a file's content.
-func digest(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	return launch.Executable(filepath.Join(p.source.root, filepath.FromSlash(n.Src)))
 }
