@@ -34,6 +34,7 @@ type Options struct {
 	URL   string // one or several, separated by commas
 	Creds string // path of a credentials file; none when empty
 	Name  string // of the connection, for people who look at the broker
+	Inbox string // prefix of the subjects on which answers are awaited; the client's own when empty
 }
 
 // Sink is told what comes from the broker, on the goroutines of the connection: it must not block.
@@ -83,6 +84,9 @@ func (b *Broker) Open(sink Sink, replyTo string) error {
 			b.logger.Warn("the broker complains", log.Error(err))
 		}),
 	}
+	if b.options.Inbox != "" {
+		set = append(set, nats.CustomInboxPrefix(b.options.Inbox))
+	}
 	if b.options.Creds != "" {
 		set = append(set, nats.UserCredentials(b.options.Creds))
 	}
@@ -123,6 +127,23 @@ func (b *Broker) subscribe(replyTo string) error {
 	}
 	if err := replies.SetPendingLimits(-1, pendingReplies); err != nil {
 		return fmt.Errorf("limiting pending replies: %w", err)
+	}
+	return nil
+}
+
+// Listen has handle called, one at a time, for each request on subject; what it returns is the answer.
+func (b *Broker) Listen(subject string, handle func(request []byte) (answer []byte)) error {
+	_, err := b.conn.Subscribe(subject, func(msg *nats.Msg) {
+		answer := handle(msg.Data)
+		if msg.Reply == "" {
+			return
+		}
+		if err := msg.Respond(answer); err != nil {
+			b.logger.Warn("answering a request", zap.String("subject", subject), log.Error(err))
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("subscribing to %s: %w", subject, err)
 	}
 	return nil
 }

@@ -52,7 +52,8 @@ type Exchange struct {
 const (
 	starting = int32(iota)
 	serving
-	draining
+	closed   // until it is opened again
+	draining // for good
 )
 
 // New returns an exchange whose answers arrive on the subject replyTo. It refuses requests until Open.
@@ -70,7 +71,7 @@ func New(broker Broker, replyTo string, logger *zap.Logger, options Options) *Ex
 // the caller, says that there is no use in reading on. End it in any case.
 func (x *Exchange) Begin(rpc *service.RPC, caller Caller) (*Call, error) {
 	call := &Call{ID: NewID(), x: x, rpc: rpc, caller: caller, begun: time.Now()}
-	if err := x.closed(call); err != nil {
+	if err := x.refused(call); err != nil {
 		return call, err
 	}
 	if x.inFlight.Load() >= x.maxInFlight {
@@ -85,8 +86,8 @@ func (x *Exchange) enter(call *Call) error {
 	if x.inFlight.Add(1) > x.maxInFlight {
 		err = call.tooMany()
 	}
-	if closed := x.closed(call); closed != nil { // looked at after counting: Drain looks the other way round
-		err = closed
+	if refused := x.refused(call); refused != nil { // looked at after counting: Drain looks the other way round
+		err = refused
 	}
 	if err != nil {
 		x.left()
@@ -94,18 +95,35 @@ func (x *Exchange) enter(call *Call) error {
 	return err
 }
 
-func (x *Exchange) closed(call *Call) error {
+func (x *Exchange) refused(call *Call) error {
 	switch x.phase.Load() {
 	case starting:
 		return call.notYet()
+	case closed:
+		return call.closed()
 	case draining:
 		return call.stopping()
 	}
 	return nil
 }
 
-// Open lets requests in: everything that handles them is there.
-func (x *Exchange) Open() { x.phase.CompareAndSwap(starting, serving) }
+// Start lets requests in: everything that handles them is there.
+func (x *Exchange) Start() { x.phase.CompareAndSwap(starting, serving) }
+
+// Close refuses new requests until Open; those that wait get their answers. One that starts or stops stays as it is.
+func (x *Exchange) Close() { x.phase.CompareAndSwap(serving, closed) }
+
+// Open lets requests in again after Close.
+func (x *Exchange) Open() { x.phase.CompareAndSwap(closed, serving) }
+
+// Waiting is how many requests wait for their answers.
+func (x *Exchange) Waiting() int { return int(x.inFlight.Load()) }
+
+// Closed reports whether new requests are refused because the exchange was closed, or stops.
+func (x *Exchange) Closed() bool {
+	phase := x.phase.Load()
+	return phase == closed || phase == draining
+}
 
 // NewID returns a new request id: a ULID.
 func NewID() string {

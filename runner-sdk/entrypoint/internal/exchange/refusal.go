@@ -64,6 +64,10 @@ func (c *Call) notYet() error {
 	return c.fail(codes.Unavailable, ReasonStarting, "this entrypoint is starting: it waits for the broker and the version's nodes")
 }
 
+func (c *Call) closed() error {
+	return c.fail(codes.Unavailable, ReasonStopping, "the version is stopping and takes no new requests")
+}
+
 func (c *Call) stopping() error {
 	return c.fail(codes.Unavailable, ReasonStopping, "this entrypoint is stopping and takes no new requests")
 }

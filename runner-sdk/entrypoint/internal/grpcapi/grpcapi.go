@@ -4,7 +4,7 @@ package grpcapi
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"time"
@@ -21,6 +21,7 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/konstellation-io/kre/kit/handover"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/exchange"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/service"
 )
@@ -36,38 +37,54 @@ type Server struct {
 	exchange *exchange.Exchange
 	logger   *zap.Logger
 	options  Options
-	grpc     *grpc.Server
+	listener net.Listener
+	grpc     *handover.GRPC
 	health   *health.Server
 }
 
-// New returns a server whose health is NOT_SERVING until SetServing.
-func New(s *service.Service, x *exchange.Exchange, logger *zap.Logger, options Options) *Server {
-	server := &Server{service: s, exchange: x, logger: logger, options: options, health: health.NewServer()}
-	const (
-		pingsAllowed  = 10 * time.Second
-		pingsSent     = 30 * time.Second
-		handshake     = 10 * time.Second
-		connectionAge = 5 * time.Minute // so that connections spread over new replicas
-		streams       = 8192            // of one connection; what is more waits at the caller
-	)
-	server.grpc = grpc.NewServer(
+// How connections are treated.
+const (
+	pingsAllowed  = 10 * time.Second
+	pingsSent     = 30 * time.Second
+	handshake     = 10 * time.Second
+	connectionAge = 5 * time.Minute // so that connections spread over new replicas
+	streams       = 8192            // of one connection; what is more waits at the caller
+	leastMoving   = 30 * time.Second
+	movingSlack   = 5 * time.Second
+)
+
+// New returns a server for the connections of listener. Its health is NOT_SERVING until SetServing.
+func New(listener net.Listener, s *service.Service, x *exchange.Exchange, logger *zap.Logger, options Options) *Server {
+	server := &Server{service: s, exchange: x, logger: logger, options: options, listener: listener, health: health.NewServer()}
+	server.setHealth(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	patience := leastMoving // for calls on connections that are moved
+	for _, rpc := range s.RPCs {
+		patience = max(patience, rpc.Timeout+movingSlack)
+	}
+	server.grpc = handover.NewGRPC(listener.Addr(), patience, server.fresh)
+	return server
+}
+
+// fresh makes a gRPC server with everything that is served.
+func (s *Server) fresh() *grpc.Server {
+	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxConcurrentStreams(streams),
-		grpc.MaxRecvMsgSize(options.MaxRequestBytes),
+		grpc.MaxRecvMsgSize(s.options.MaxRequestBytes),
 		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
-		grpc.UnknownServiceHandler(server.unknown),
+		grpc.UnknownServiceHandler(s.unknown),
 		grpc.ConnectionTimeout(handshake),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAllowed, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingsSent, MaxConnectionAge: connectionAge}),
 	)
-	for _, descriptor := range s.Descriptors {
-		server.grpc.RegisterService(server.describe(descriptor), nil)
+	for _, descriptor := range s.service.Descriptors {
+		server.RegisterService(s.describe(descriptor), nil)
 	}
-	grpc_health_v1.RegisterHealthServer(server.grpc, server.health)
-	reflect := reflection.ServerOptions{Services: server.grpc, DescriptorResolver: s.Resolver, ExtensionResolver: s.Resolver}
-	reflectionv1.RegisterServerReflectionServer(server.grpc, reflection.NewServerV1(reflect))
-	reflectionv1alpha.RegisterServerReflectionServer(server.grpc, reflection.NewServer(reflect))
-	server.setHealth(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	grpc_health_v1.RegisterHealthServer(server, s.health)
+	resolver := s.service.Resolver
+	reflect := reflection.ServerOptions{Services: server, DescriptorResolver: resolver, ExtensionResolver: resolver}
+	reflectionv1.RegisterServerReflectionServer(server, reflection.NewServerV1(reflect))
+	reflectionv1alpha.RegisterServerReflectionServer(server, reflection.NewServer(reflect))
 	return server
 }
 
@@ -82,20 +99,27 @@ func (s *Server) describe(descriptor protoreflect.ServiceDescriptor) *grpc.Servi
 }
 
 // Serve serves until Stop.
-func (s *Server) Serve(listener net.Listener) error {
-	if err := s.grpc.Serve(listener); !errors.Is(err, grpc.ErrServerStopped) {
-		return err
+func (s *Server) Serve() error {
+	if err := handover.Accept(s.listener, s.grpc.Hand); err != nil {
+		return fmt.Errorf("accepting connections: %w", err)
 	}
 	return nil
 }
 
-// SetServing makes the health SERVING, or NOT_SERVING for good: a server that stops does not come back.
+// Move leads the connections that are open to their end, in order: they are told to go (GOAWAY), and end when their last
+// call is answered, at the latest after 30 seconds or as long as a call may take. New ones are served as before.
+func (s *Server) Move() { s.grpc.Move() }
+
+// Moving is how many connections that were open at the last move have not ended.
+func (s *Server) Moving() int { return s.grpc.Moving() }
+
+// SetServing makes the health SERVING or NOT_SERVING.
 func (s *Server) SetServing(serving bool) {
-	if !serving {
-		s.health.Shutdown()
+	if serving {
+		s.setHealth(grpc_health_v1.HealthCheckResponse_SERVING)
 		return
 	}
-	s.setHealth(grpc_health_v1.HealthCheckResponse_SERVING)
+	s.setHealth(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 }
 
 func (s *Server) setHealth(status grpc_health_v1.HealthCheckResponse_ServingStatus) {
@@ -105,20 +129,12 @@ func (s *Server) setHealth(status grpc_health_v1.HealthCheckResponse_ServingStat
 	}
 }
 
-// Stop lets the calls that are being answered finish, until ctx ends.
+// Stop lets the calls that are being answered finish, until ctx ends. The health is NOT_SERVING for good.
 func (s *Server) Stop(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.grpc.GracefulStop()
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done(): // somebody watches the health, say
-		s.grpc.Stop()
-		<-done
-	}
-	return nil
+	s.health.Shutdown()
+	err := s.listener.Close()
+	s.grpc.Stop(ctx)
+	return err
 }
 
 // unknown answers every rpc that is not served.

@@ -37,6 +37,8 @@ type Server struct {
 	options  Options
 	errors   *connect.ErrorWriter
 	routes   map[string]http.HandlerFunc
+	open     *connections
+	listener net.Listener
 	http     *http.Server
 }
 
@@ -44,14 +46,17 @@ type Server struct {
 const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
+	idleTimeout   = 5 * time.Minute // longer than clients keep theirs: who closes first cannot fail a request of the other
 	writeSlack    = time.Minute
 	headerBytes   = 64 << 10
 )
 
-// New returns a server.
-func New(s *service.Service, x *exchange.Exchange, health Health, logger *zap.Logger, options Options) *Server {
-	server := &Server{service: s, exchange: x, health: health, logger: logger, options: options, routes: map[string]http.HandlerFunc{}}
+// New returns a server for the connections of listener.
+func New(listener net.Listener, s *service.Service, x *exchange.Exchange, health Health, logger *zap.Logger, options Options) *Server {
+	server := &Server{
+		service: s, exchange: x, health: health, logger: logger, options: options, routes: map[string]http.HandlerFunc{},
+		open: newConnections(), listener: listener,
+	}
 	server.errors = connect.NewErrorWriter(connect.WithCodec(codec{name: codecProto}))
 	var slowest time.Duration
 	for _, rpc := range s.RPCs {
@@ -66,6 +71,8 @@ func New(s *service.Service, x *exchange.Exchange, health Health, logger *zap.Lo
 	protocols.SetUnencryptedHTTP2(true)
 	server.http = &http.Server{
 		Handler:           server,
+		ConnContext:       server.open.begin,
+		ConnState:         server.open.changed,
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -77,15 +84,19 @@ func New(s *service.Service, x *exchange.Exchange, health Health, logger *zap.Lo
 }
 
 // Serve serves until Stop.
-func (s *Server) Serve(listener net.Listener) error {
-	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
-// Drain tells callers with each answer that their connection ends with it.
-func (s *Server) Drain() { s.http.SetKeepAlivesEnabled(false) }
+// Move leads the connections that are open to their end, in order: each ends with its next answer. New ones are served as
+// before.
+func (s *Server) Move() { s.open.move() }
+
+// Moving is how many connections that were open at the last move have not ended.
+func (s *Server) Moving() int { return s.open.moving() }
 
 // Stop lets the calls that are being answered finish, until ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
@@ -97,6 +108,7 @@ func (s *Server) Stop(ctx context.Context) error {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = &leaver{ResponseWriter: w, connections: s.open, request: r}
 	if route, known := s.routes[r.URL.Path]; known {
 		route(w, r)
 		return

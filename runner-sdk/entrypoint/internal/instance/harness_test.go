@@ -68,6 +68,8 @@ type world struct {
 	grpc     *grpc.ClientConn
 	url      string
 	stopped  bool
+
+	grpcAddress string
 }
 
 // newWorld has two workflows, say and weigh, each with an entry stream and one consumer. Configure changes the options
@@ -138,6 +140,7 @@ func (w *world) start() {
 	require.NoError(w.t, err)
 	w.instance = started
 	w.url = "http://" + httpListener.Addr().String()
+	w.grpcAddress = grpcListener.Addr().String()
 	w.t.Cleanup(w.stop)
 	conn, err := grpc.NewClient("passthrough:///"+grpcListener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))

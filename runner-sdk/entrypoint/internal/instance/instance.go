@@ -44,8 +44,12 @@ type Instance struct {
 	exchange *exchange.Exchange
 	grpc     *grpcapi.Server
 	http     *httpapi.Server
+	id       string
 	serving  sync.WaitGroup
 	failed   chan error
+
+	control  sync.Mutex // held while the instance opens, closes, moves or begins to stop
+	stopping bool
 }
 
 // Start serves on both listeners, which belong to the instance from then on. Calls are refused until Await has
@@ -58,24 +62,30 @@ func Start(ctx context.Context, options Options, grpcListener, httpListener net.
 	if err != nil {
 		return nil, errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
-	i := &Instance{options: options, logger: logger, failed: make(chan error, 2)}
-	i.broker = broker.New(options.Broker, logger)
-	replyTo := options.Config.ReplyTo + "." + exchange.NewID()
+	i := &Instance{options: options, logger: logger, id: exchange.NewID(), failed: make(chan error, 2)}
+	i.options.Broker.Inbox = options.Config.Inbox
+	i.broker = broker.New(i.options.Broker, logger)
+	replyTo := options.Config.ReplyTo + "." + i.id
 	i.exchange = exchange.New(i.broker, replyTo, logger, exchange.Options{MaxInFlight: options.MaxInFlight})
 	if err := i.broker.Open(i.exchange, replyTo); err != nil {
 		return nil, errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
-	i.grpc = grpcapi.New(offered, i.exchange, logger, grpcapi.Options{MaxRequestBytes: options.MaxRequestBytes})
-	i.http = httpapi.New(offered, i.exchange, i, logger, httpapi.Options{MaxRequestBytes: options.MaxRequestBytes})
-	i.serve("gRPC", i.grpc.Serve, grpcListener)
-	i.serve("HTTP", i.http.Serve, httpListener)
+	i.grpc = grpcapi.New(grpcListener, offered, i.exchange, logger, grpcapi.Options{MaxRequestBytes: options.MaxRequestBytes})
+	i.http = httpapi.New(httpListener, offered, i.exchange, i, logger, httpapi.Options{MaxRequestBytes: options.MaxRequestBytes})
+	i.serve("gRPC", i.grpc.Serve)
+	i.serve("HTTP", i.http.Serve)
+	if options.Config.Control != "" {
+		if err := i.broker.Listen(options.Config.Control, i.command); err != nil {
+			return nil, errors.Join(err, i.Stop(ctx))
+		}
+	}
 	logger.Info("listening", zap.Stringer("grpc", grpcListener.Addr()), zap.Stringer("http", httpListener.Addr()))
 	return i, nil
 }
 
-func (i *Instance) serve(protocol string, serve func(net.Listener) error, listener net.Listener) {
+func (i *Instance) serve(protocol string, serve func() error) {
 	i.serving.Go(func() {
-		if err := serve(listener); err != nil {
+		if err := serve(); err != nil {
 			i.failed <- fmt.Errorf("serving %s: %w", protocol, err)
 		}
 	})
@@ -93,8 +103,10 @@ func (i *Instance) Await(ctx context.Context) error {
 	if err := i.broker.Await(ctx, consumers); err != nil {
 		return err
 	}
-	i.exchange.Open()
-	i.grpc.SetServing(true)
+	i.control.Lock()
+	defer i.control.Unlock()
+	i.exchange.Start()
+	i.grpc.SetServing(i.exchange.Serving())
 	return nil
 }
 
@@ -110,8 +122,11 @@ const lastAnswers = 2 * time.Second
 
 // Stop refuses new calls, waits for those that are waiting, at most as long as the options say, and ends everything.
 func (i *Instance) Stop(ctx context.Context) error {
+	i.control.Lock()
+	i.stopping = true
 	i.grpc.SetServing(false)
-	i.http.Drain()
+	i.http.Move()
+	i.control.Unlock()
 	draining, cancel := context.WithTimeout(ctx, i.options.Drain)
 	i.exchange.Drain(draining)
 	cancel()
