@@ -17,6 +17,16 @@ const patience = 20 * time.Millisecond
 // Lock waits until no other process or goroutine holds the lock on the file, which is made if needed and stays. The lock
 // ends with the process that holds it, however that ends.
 func Lock(ctx context.Context, name string) (unlock func(), err error) {
+	file, err := Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = file.Close() }, nil // closing unlocks
+}
+
+// Open is Lock for who starts a program that must not be left alone with its work: the lock is held until the file is
+// closed here and in every process that has inherited it.
+func Open(ctx context.Context, name string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
@@ -27,7 +37,7 @@ func Lock(ctx context.Context, name string) (unlock func(), err error) {
 	for {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return func() { _ = file.Close() }, nil // closing unlocks
+			return file, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			_ = file.Close()

@@ -2,11 +2,14 @@ package filelock_test
 
 import (
 	"context"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,4 +46,26 @@ func TestStopsWaitingWhenTheContextEnds(t *testing.T) {
 	cancel()
 	_, err = filelock.Lock(ctx, name)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestLastsAsLongAsAnythingThatInheritedIt(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "lock")
+	file, err := filelock.Open(t.Context(), name)
+	require.NoError(t, err)
+	heir := exec.Command("cat")
+	stdin, err := heir.StdinPipe()
+	require.NoError(t, err)
+	heir.ExtraFiles = []*os.File{file}
+	require.NoError(t, heir.Start())
+	require.NoError(t, file.Close())
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = filelock.Lock(ctx, name)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, stdin.Close())
+	require.NoError(t, heir.Wait())
+	unlock, err := filelock.Lock(t.Context(), name)
+	require.NoError(t, err)
+	unlock()
 }

@@ -38,6 +38,9 @@ type env struct {
 	lock   lock    // of what else is wanted; without pins if nothing is
 
 	fetch *requirements // what the lock was made from; nil: the wheels are in the package
+
+	// held is handed to the programs that fill the environment: if we are killed, the next one waits for their end.
+	held *os.File
 }
 
 // ensure answers the environment's interpreter, having made the environment if it was not there.
@@ -47,11 +50,12 @@ func (e *env) ensure(ctx context.Context) (string, error) {
 	if whole(dir) {
 		return python, nil
 	}
-	unlock, err := filelock.Lock(ctx, dir+".lock")
+	held, err := filelock.Open(ctx, dir+".lock")
 	if err != nil {
 		return "", fmt.Errorf("wait for the environment: %w", err)
 	}
-	defer unlock()
+	defer func() { _ = held.Close() }() // closing unlocks
+	e.held = held
 	if whole(dir) { // somebody else has made it
 		return python, nil
 	}
@@ -102,14 +106,14 @@ func (e *env) make(ctx context.Context, dir string) error {
 		}
 		wheels = append(packed, wheels...)
 	}
-	if err := install(ctx, e.python.Path, dir, wheels, carried); err != nil {
+	if err := e.install(ctx, dir, wheels, carried); err != nil {
 		return err
 	}
 	if e.fetch == nil || len(e.lock.Pins) == 0 {
 		return nil
 	}
 	e.opts.Say(fmt.Sprintf("install %d packages of %s", len(e.lock.Pins), e.fetch.path))
-	return uvInstall(ctx, e.opts, filepath.Join(dir, "bin", "python"), e.lock, e.fetch)
+	return e.fetchInto(ctx, filepath.Join(dir, "bin", "python"))
 }
 
 // packedWheels answers the wheels in the package that the lock is about, their hashes checked.
@@ -145,7 +149,7 @@ func (e *env) writeCarried(dir string) ([]string, error) {
 }
 
 // install makes the environment and puts the wheels into it.
-func install(ctx context.Context, python, dir string, wheels, compile []string) error {
+func (e *env) install(ctx context.Context, dir string, wheels, compile []string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("make the environment: %w", err)
 	}
@@ -153,10 +157,11 @@ func install(ctx context.Context, python, dir string, wheels, compile []string) 
 	if err != nil {
 		return fmt.Errorf("make the environment: %w", err)
 	}
-	cmd := proc.Bind(exec.CommandContext(ctx, python, "-I", "-c", string(installer)))
+	cmd := proc.Bind(exec.CommandContext(ctx, e.python.Path, "-I", "-c", string(installer)))
 	cmd.Stdin = bytes.NewReader(job)
+	cmd.ExtraFiles = []*os.File{e.held}
 	if _, err := output(cmd); err != nil {
-		return fmt.Errorf("make the environment with %s: %w", python, err)
+		return fmt.Errorf("make the environment with %s: %w", e.python.Path, err)
 	}
 	return nil
 }
@@ -168,29 +173,43 @@ func orEmpty(names []string) []string {
 	return names
 }
 
-// readPackage finds out what an unpacked package holds for the node.
+// readPackage finds out what an unpacked package holds for the node, and says so where that is less than the node asks for.
 func (e *env) readPackage() error {
+	carries, err := e.readWheels()
+	if err != nil || carries {
+		return err
+	}
+	// Only for what is said: requirements that cannot be read ask for nothing here.
+	if wanted, err := findRequirements(e.opts.Root, e.opts.Src); err == nil && wanted != nil {
+		e.opts.Say(fmt.Sprintf("the package carries no wheels of what %s asks for (packed with --no-vendor?): "+
+			"%s starts with what the SDK needs", wanted.path, e.opts.Src))
+	}
+	return nil
+}
+
+// readWheels reads the lock of the wheels that the package carries for the node; false: it carries none.
+func (e *env) readWheels() (bool, error) {
 	folders, err := os.ReadDir(filepath.Join(e.opts.Root, filepath.FromSlash(wheelsFolder)))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("look for the package's wheels: %w", err)
+		return false, fmt.Errorf("look for the package's wheels: %w", err)
 	}
 	dir, ok, err := nearest(e.opts.Root, e.opts.Src, requirementsFile, lockFile)
 	if err != nil || !ok || len(folders) == 0 {
-		return err
+		return false, err
 	}
 	l, ours, err := readLock(filepath.Join(e.opts.Root, filepath.FromSlash(dir), lockFile))
 	if err != nil || !ours {
-		return err
+		return false, err
 	}
 	if l.target() != e.python.target() {
-		return fmt.Errorf("%s is packed for %s, this is %s: name a Python that fits in KRE_PYTHON, or pack it again here",
+		return false, fmt.Errorf("%s is packed for %s, this is %s: name a Python that fits in KRE_PYTHON, or pack it again here",
 			e.opts.Src, l.target(), e.python.target())
 	}
 	e.lock = l
-	return nil
+	return true, nil
 }
 
 // readProject finds out what the requirements of a project's node resolve to.

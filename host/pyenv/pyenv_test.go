@@ -223,6 +223,17 @@ func TestAPackageForAnotherPythonIsRefusedByName(t *testing.T) {
 	}
 }
 
+func TestAPackageWithoutTheWheelsThatItAsksForSaysSo(t *testing.T) {
+	root := folder(t, map[string]string{"src/main.py": "", "requirements.txt": "greeting\n"})
+	var said []string
+	_, err := pyenv.Ensure(t.Context(), pyenv.Options{
+		Root: root, Src: "src/main.py", Packed: true, Cache: t.TempDir(), Say: func(msg string) { said = append(said, msg) },
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"the package carries no wheels of what requirements.txt asks for (packed with --no-vendor?): " +
+		"src/main.py starts with what the SDK needs"}, said)
+}
+
 func TestAWheelThatIsNotTheLockedOneIsRefused(t *testing.T) {
 	platform, tag := target(t)
 	data := wheel(t, "greeting", "1.2", nil)

@@ -129,22 +129,23 @@ func explain(text string) string {
 	return strings.Join(lines, ": ")
 }
 
-// uvInstall puts the packages of the lock into the environment of that interpreter.
-func uvInstall(ctx context.Context, opts Options, python string, l lock, wanted *requirements) error {
-	uv, err := ensureUV(ctx, opts)
+// fetchInto puts the packages of the lock into the environment of that interpreter.
+func (e *env) fetchInto(ctx context.Context, python string) error {
+	uv, err := ensureUV(ctx, e.opts)
 	if err != nil {
 		return err
 	}
-	file, err := writePins(l.Pins, wanted.options)
+	file, err := writePins(e.lock.Pins, e.fetch.options)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(file) }() // the system's own folder for what is temporary
-	cmd := uvCommand(ctx, opts, uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", python,
+	cmd := uvCommand(ctx, e.opts, uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", python,
 		"--requirements", file)
-	cmd.Dir = filepath.Dir(wanted.name)
+	cmd.Dir = filepath.Dir(e.fetch.name)
+	cmd.ExtraFiles = []*os.File{e.held}
 	if _, err := output(cmd); err != nil {
-		return fmt.Errorf("install what %s asks for: %s", wanted.path, explain(err.Error()))
+		return fmt.Errorf("install what %s asks for: %s", e.fetch.path, explain(err.Error()))
 	}
 	return nil
 }
