@@ -23,6 +23,8 @@ const MaxPayload = 8 << 20
 const (
 	// maxPending is what may wait for one slow client: room for a batch of the largest messages.
 	maxPending = 32 * MaxPayload
+	// maxControlLine bounds the line by which a client says who it is, with all that its token permits.
+	maxControlLine = 1 << 20
 	// openBatches is how many atomic batches one stream may hold open; a killed node's stay open for 10 s.
 	openBatches = 1000
 	readyWithin = 10 * time.Second
@@ -58,7 +60,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	}
 	s, err := run(ctx, &server.Options{
 		ServerName: "kre", Host: "127.0.0.1", Port: port, Authorization: o.Token,
-		MaxPayload: MaxPayload, MaxPending: maxPending,
+		MaxPayload: MaxPayload, MaxPending: maxPending, MaxControlLine: maxControlLine,
 		JetStream: true, StoreDir: o.StoreDir,
 		JetStreamLimits: server.JSLimitOpts{
 			MaxBatchInflightPerStream: openBatches,

@@ -24,6 +24,7 @@ func config(m Mount) string {
 	}
 	line("max_payload: %d", MaxPayload)
 	line("max_pending: %d", maxPending)
+	line("max_control_line: %d", maxControlLine)
 	line("operator: %q", path.Join(m.Path, "operator.jwt"))
 	line("resolver: {")
 	line("  type: full")

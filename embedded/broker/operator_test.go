@@ -336,3 +336,25 @@ func freePort(t *testing.T) int {
 	defer func() { require.NoError(t, l.Close()) }()
 	return l.Addr().(*net.TCPAddr).Port
 }
+
+func TestTakesATokenWithManyPermissions(t *testing.T) {
+	o := initOperator(t)
+	b := startOperator(t, o)
+	a := push(t, o, system(t, o, b.URL()))
+	user, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	id, err := user.PublicKey()
+	require.NoError(t, err)
+	claims := jwt.NewUserClaims(id)
+	for i := range 2000 {
+		claims.Permissions.Sub.Allow.Add("kre.some-version.some-workflow.some-node." + strconv.Itoa(i))
+	}
+	token, err := claims.Encode(a.key)
+	require.NoError(t, err)
+	require.Greater(t, len(token), 100_000)
+	seed, err := user.Seed()
+	require.NoError(t, err)
+	nc, err := nats.Connect(b.URL(), nats.UserJWTAndSeed(token, string(seed)))
+	require.NoError(t, err)
+	nc.Close()
+}

@@ -3,9 +3,11 @@ package documents
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,8 +17,9 @@ import (
 type proxy struct {
 	listener net.Listener
 	behind   string // host:port of FerretDB
+	indexes  *indexes
 	log      *zap.Logger
-	turn     chan struct{} // holds the token of who may write
+	turn     sync.RWMutex // held by who writes, and shared by who reads in several steps
 	running  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -26,14 +29,12 @@ type proxy struct {
 
 // session is one client's connection and its own one to FerretDB.
 type session struct {
-	client, server net.Conn
+	client, server         net.Conn
+	fromClient, fromServer *bufio.Reader
 }
 
-func newProxy(listener net.Listener, behind string, log *zap.Logger) *proxy {
-	p := &proxy{
-		listener: listener, behind: behind, log: log,
-		turn: make(chan struct{}, 1), open: map[*session]struct{}{},
-	}
+func newProxy(listener net.Listener, behind string, indexes *indexes, log *zap.Logger) *proxy {
+	p := &proxy{listener: listener, behind: behind, indexes: indexes, log: log, open: map[*session]struct{}{}}
 	p.running.Add(1) // serve itself
 	return p
 }
@@ -56,7 +57,10 @@ func (p *proxy) serve() {
 			_ = client.Close()
 			continue
 		}
-		s := &session{client: client, server: server}
+		s := &session{
+			client: client, server: server,
+			fromClient: bufio.NewReader(client), fromServer: bufio.NewReader(server),
+		}
 		if !p.enter(s) {
 			s.close()
 			continue
@@ -72,26 +76,75 @@ func (p *proxy) serve() {
 
 // talk hands on requests and their answers until one side ends.
 func (p *proxy) talk(s *session) error {
-	fromClient, fromServer := bufio.NewReader(s.client), bufio.NewReader(s.server)
 	for {
-		r, err := readRequest(fromClient)
+		r, err := readRequest(s.fromClient)
 		if err != nil {
 			return err
 		}
-		if err := p.exchange(s, r, fromClient, fromServer); err != nil {
+		answer, err := p.answer(s, r)
+		if err != nil {
+			return err
+		}
+		if r.silent {
+			continue
+		}
+		if _, err := s.client.Write(answer); err != nil {
 			return err
 		}
 	}
 }
 
-// exchange hands on one request and its answer. A write holds the turn until FerretDB has answered.
-func (p *proxy) exchange(s *session, r request, fromClient, fromServer *bufio.Reader) error {
-	if r.write {
-		p.turn <- struct{}{}
-		release := sync.OnceFunc(func() { <-p.turn })
-		defer release()
+// answer is the answer to a request.
+func (p *proxy) answer(s *session, r request) (message, error) {
+	if r.write() {
+		return p.write(s, r)
 	}
-	return r.forward(s, fromClient, fromServer)
+	if page, ok := pageOf(r); ok {
+		if answer, err := p.page(s, r, page); err != nil || answer != nil {
+			return answer, err
+		}
+	}
+	return s.exchange(r.message)
+}
+
+// write holds the turn until FerretDB has answered.
+func (p *proxy) write(s *session, r request) (message, error) {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	request := r.message
+	if g, ok := guardOf(r); ok {
+		found, err := s.exchange(g.lookup(r.id(), g.id, nil))
+		if err != nil {
+			return nil, err
+		}
+		if narrow, ok := g.narrow(r.id(), found); ok {
+			request = narrow
+		}
+	}
+	answer, err := s.exchange(request)
+	if err != nil {
+		return nil, err
+	}
+	p.indexes.follow(r)
+	return answer, nil
+}
+
+func (p *proxy) page(s *session, r request, page page) (message, error) {
+	p.turn.RLock()
+	defer p.turn.RUnlock()
+	return page.find(s, p.indexes, r.id())
+}
+
+// exchange asks FerretDB.
+func (s *session) exchange(m message) (message, error) {
+	if _, err := s.server.Write(m); err != nil {
+		return nil, fmt.Errorf("the document server takes nothing: %w", err)
+	}
+	answer, err := readMessage(s.fromServer)
+	if err != nil {
+		return nil, fmt.Errorf("the document server does not answer: %w", err)
+	}
+	return answer, nil
 }
 
 func (p *proxy) enter(s *session) bool {
@@ -132,7 +185,7 @@ func (p *proxy) close(limit time.Duration) error {
 	})
 	p.running.Wait()
 	cut.Stop()
-	return err
+	return errors.Join(err, p.indexes.close())
 }
 
 func (s *session) close() {
@@ -143,6 +196,6 @@ func (s *session) close() {
 // ended says whether a connection ended as connections do.
 func ended(err error) bool {
 	var timeout net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errReset) ||
-		errors.As(err, &timeout) && timeout.Timeout()
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -6,15 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
-	"syscall"
+
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 // The MongoDB wire protocol: a header of 16 bytes (length, id, answered id, kind of message, each an int32, the lowest
 // byte first), then the message. Drivers send OP_MSG; OP_QUERY is only how an old-fashioned greeting comes.
 const (
 	headerSize = 16
+	flagsSize  = 4
 	maxMessage = 48_000_000 // what MongoDB takes, too
 
 	opQuery   = 2004
@@ -24,11 +25,7 @@ const (
 
 	// kind (1 byte), size of the document (4), type of its first element (1): what is in front of the command's name.
 	toCommand = 6
-	// maxCommand bounds the name of a command, with its end.
-	maxCommand = 64
 )
-
-var errReset = syscall.ECONNRESET
 
 // reads are the commands that change no document. Everything else waits for its turn.
 var reads = map[string]bool{
@@ -40,98 +37,103 @@ var reads = map[string]bool{
 	"whatsmyuri": true,
 }
 
-// request is a message of a client whose beginning has been read.
-type request struct {
-	header []byte // and flags, where it is an OP_MSG
-	rest   int64  // bytes that are still to be read
-	write  bool
-	silent bool // the client wants no answer
+// message is one as it is on the wire.
+type message []byte
+
+func (m message) id() int32 { return int32At(m, 4) }
+
+// body is what follows header and flags of an OP_MSG.
+func (m message) body() []byte { return m[headerSize+flagsSize:] }
+
+// newMessage is an OP_MSG with that body.
+func newMessage(id int32, body []byte) message {
+	m := make(message, headerSize+flagsSize, headerSize+flagsSize+len(body))
+	binary.LittleEndian.PutUint32(m, uint32(cap(m)))
+	binary.LittleEndian.PutUint32(m[4:], uint32(id))
+	binary.LittleEndian.PutUint32(m[12:], opMessage)
+	return append(m, body...)
 }
 
-// readRequest reads as much of a message as tells whether it writes.
+// newAnswer is an OP_MSG that answers another.
+func newAnswer(request int32, body []byte) message {
+	m := newMessage(request, body)
+	binary.LittleEndian.PutUint32(m[8:], uint32(request))
+	return m
+}
+
+// readMessage reads a whole message. One is held at a time and for each connection: a client that stops in the middle of
+// one keeps nobody else from writing.
+func readMessage(from *bufio.Reader) (message, error) {
+	header, err := from.Peek(headerSize)
+	if err != nil {
+		return nil, err
+	}
+	size := int32At(header, 0)
+	if size < headerSize || size > maxMessage {
+		return nil, fmt.Errorf("a message of %d bytes", size)
+	}
+	m := make(message, size)
+	_, err = io.ReadFull(from, m)
+	return m, err
+}
+
+// request is a message of a client.
+type request struct {
+	message
+	command string // empty for an OP_QUERY
+	silent  bool   // the client wants no answer
+}
+
 func readRequest(from *bufio.Reader) (request, error) {
-	header := make([]byte, headerSize, headerSize+4)
-	if _, err := io.ReadFull(from, header); err != nil {
+	m, err := readMessage(from)
+	if err != nil {
 		return request{}, err
 	}
-	size, kind := int32At(header, 0), int32At(header, 12)
-	if size < headerSize || size > maxMessage {
-		return request{}, fmt.Errorf("a message of %d bytes", size)
-	}
-	r := request{header: header, rest: int64(size) - headerSize}
-	switch kind {
+	switch kind := int32At(m, 12); kind {
 	case opQuery:
-		return r, nil
+		return request{message: m}, nil
 	case opMessage:
-		return r, r.readMessage(from)
 	default:
 		return request{}, fmt.Errorf("a message of kind %d, which nobody negotiated", kind)
 	}
+	if len(m) < headerSize+flagsSize {
+		return request{}, errors.New("a message without flags")
+	}
+	flags := binary.LittleEndian.Uint32(m[headerSize:])
+	// FerretDB answers whether asked or not.
+	binary.LittleEndian.PutUint32(m[headerSize:], flags&^moreToCome)
+	return request{message: m, command: command(m.body()), silent: flags&moreToCome != 0}, nil
 }
 
-// readMessage looks at the flags and at the name of the command.
-func (r *request) readMessage(from *bufio.Reader) error {
-	if r.rest < 4 {
-		return errors.New("a message without flags")
-	}
-	r.header = r.header[:headerSize+4]
-	if _, err := io.ReadFull(from, r.header[headerSize:]); err != nil {
-		return err
-	}
-	r.rest -= 4
-	flags := binary.LittleEndian.Uint32(r.header[headerSize:])
-	r.silent = flags&moreToCome != 0
-	// FerretDB answers whether asked or not.
-	binary.LittleEndian.PutUint32(r.header[headerSize:], flags&^moreToCome)
+// write says whether a request has to wait for its turn: also where nobody can tell what it does.
+func (r request) write() bool { return int32At(r.message, 12) == opMessage && !reads[r.command] }
 
-	start, err := from.Peek(int(min(r.rest, toCommand+maxCommand)))
-	if err != nil {
-		return err
+// collection is the one a command names first, as those about documents do.
+func (r request) collection() (collection, bool) {
+	if r.command == "" {
+		return collection{}, false
 	}
-	r.write = !reads[command(start)]
-	return nil
+	document, _, ok := bsoncore.ReadDocument(r.body()[1:])
+	if !ok || document.Validate() != nil {
+		return collection{}, false
+	}
+	database, known := document.Lookup("$db").StringValueOK()
+	name, named := document.Lookup(r.command).StringValueOK()
+	return collection{database: database, name: name}, known && named
 }
 
 // command is the name of the command, which is the first element of the first document; empty where that is not what
 // the message begins with.
-func command(start []byte) string {
-	if len(start) <= toCommand || start[0] != 0 {
+func command(body []byte) string {
+	const maxCommand = 64
+	if len(body) <= toCommand || body[0] != 0 {
 		return ""
 	}
-	name, _, found := strings.Cut(string(start[toCommand:]), "\x00")
+	name, _, found := strings.Cut(string(body[toCommand:min(len(body), toCommand+maxCommand)]), "\x00")
 	if !found {
 		return ""
 	}
 	return name
-}
-
-// forward hands the request on, waits for the answer and hands that back.
-func (r *request) forward(s *session, fromClient, fromServer *bufio.Reader) error {
-	if _, err := s.server.Write(r.header); err != nil {
-		return err
-	}
-	if _, err := io.CopyN(s.server, fromClient, r.rest); err != nil {
-		return err
-	}
-	return answer(s.client, fromServer, r.silent)
-}
-
-// answer hands one message of the server on, or drops it.
-func answer(client net.Conn, fromServer *bufio.Reader, silent bool) error {
-	header, err := fromServer.Peek(headerSize)
-	if err != nil {
-		return err
-	}
-	size := int64(int32At(header, 0))
-	if size < headerSize || size > maxMessage {
-		return fmt.Errorf("an answer of %d bytes", size)
-	}
-	to := io.Writer(client)
-	if silent {
-		to = io.Discard
-	}
-	_, err = io.CopyN(to, fromServer, size)
-	return err
 }
 
 func int32At(b []byte, at int) int32 { return int32(binary.LittleEndian.Uint32(b[at:])) }

@@ -2,6 +2,7 @@ package documents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,6 +24,10 @@ func start(ctx context.Context, dir string, listener net.Listener, log *zap.Logg
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	indexes, err := newIndexes(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
 	db, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Logger:    slog.New(&handler{log: log}),
@@ -30,14 +35,14 @@ func start(ctx context.Context, dir string, listener net.Listener, log *zap.Logg
 		SQLiteURL: "file:" + dir + "/",
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, indexes.close())
 	}
 	behind, err := url.Parse(db.MongoDBURI())
 	if err != nil {
 		return nil, err
 	}
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{proxy: newProxy(listener, behind.Host, log), end: end, ended: make(chan struct{})}
+	s := &Server{proxy: newProxy(listener, behind.Host, indexes, log), end: end, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
 		if err := db.Run(running); err != nil {
