@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -36,7 +37,13 @@ type calls struct {
 	authenticate func(ctx context.Context, method string) (context.Context, error)
 	status       func(err error, requestID string) *status.Status
 	metrics      *metrics
+
+	streams    context.Context //nolint:containedctx // ends when streams are to end
+	endStreams context.CancelFunc
 }
+
+// errStopping is why a stream has to end.
+var errStopping = fault.New(fault.Unavailable, "the service is stopping; call again")
 
 // requestID is the key of the context.
 type requestID struct{}
@@ -70,8 +77,15 @@ func (c *calls) unary(ctx context.Context, request any, info *grpc.UnaryServerIn
 func (c *calls) stream(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	id := rand.Text()
 	_ = stream.SetHeader(metadata.Pairs(RequestIDKey, id))
-	return c.around(stream.Context(), id, info.FullMethod, func(ctx context.Context) error {
-		return handle(service, &streamWith{ServerStream: stream, ctx: ctx})
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(c.streams, func() { cancel(errStopping) })()
+	return c.around(ctx, id, info.FullMethod, func(ctx context.Context) error {
+		err := handle(service, &streamWith{ServerStream: stream, ctx: ctx})
+		if err != nil && errors.Is(context.Cause(ctx), errStopping) {
+			return errStopping
+		}
+		return err
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,13 +38,31 @@ const (
 type fixture struct {
 	*grpc.ClientConn
 	server *rpc.Server
-	log    *bytes.Buffer
+	log    *written
 	do     func(context.Context) error
+}
+
+// written is what a server has logged, read while it runs.
+type written struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (w *written) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(data)
+}
+
+func (w *written) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
 }
 
 func serve(t *testing.T, opts rpc.Options, do func(context.Context) error) *fixture {
 	t.Helper()
-	f := &fixture{log: new(bytes.Buffer), do: do}
+	f := &fixture{log: new(written), do: do}
 	logger, err := log.NewWriter(log.Flags{}, f.log)
 	require.NoError(t, err)
 	f.server = rpc.NewServer(logger, opts)

@@ -48,6 +48,9 @@ const (
 	// that the streams of callers that are gone without a word end.
 	minPingInterval = 5 * time.Second
 	pingIdleClients = time.Minute
+	// streamGrace is how long a stream may go on when the server is told to stop. Many never end by themselves, and their
+	// callers begin them again.
+	streamGrace = 500 * time.Millisecond
 )
 
 // Server is a gRPC server with health and reflection. Services are registered with it, then Serve is called.
@@ -73,6 +76,7 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 		log: logger, timeout: opts.Timeout, authenticate: opts.Authenticate, status: opts.Status,
 		metrics: newMetrics(opts.Telemetry.Metrics),
 	}
+	calls.streams, calls.endStreams = context.WithCancel(context.Background())
 	if calls.status == nil {
 		calls.status = Status
 	}
@@ -107,8 +111,10 @@ func (s *Server) Serve(listener net.Listener) error {
 }
 
 // Stop says NOT_SERVING, takes no new calls and waits for the ones that run; when ctx ends before them, they are cut off.
+// The contexts of streams are cancelled after a moment, and their callers are told UNAVAILABLE.
 func (s *Server) Stop(ctx context.Context) error {
 	s.Health.Shutdown()
+	defer time.AfterFunc(streamGrace, s.calls.endStreams).Stop()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
