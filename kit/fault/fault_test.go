@@ -25,3 +25,10 @@ func TestTheCauseIsForTheLogOnly(t *testing.T) {
 	require.EqualError(t, err, "the broker at here is away: dial tcp: refused")
 	require.Equal(t, "the broker at here is away", err.Message)
 }
+
+func TestAReasonTellsAProgramWhatHappened(t *testing.T) {
+	err := fault.New(fault.Precondition, "it is stopped").For("WRONG_STATE", "version", "v1", "state", "STOPPED", "left over")
+	require.Equal(t, "WRONG_STATE", err.Reason)
+	require.Equal(t, map[string]string{"version": "v1", "state": "STOPPED"}, err.Metadata)
+	require.Nil(t, fault.New(fault.Conflict, "again").For("CONFLICT").Metadata)
+}
