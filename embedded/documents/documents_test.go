@@ -31,10 +31,18 @@ func start(t *testing.T, o documents.Options) *documents.Server {
 
 func connect(t *testing.T, uri string) *mongo.Collection {
 	t.Helper()
+	things, disconnect := dial(t, uri)
+	t.Cleanup(disconnect)
+	return things
+}
+
+func dial(t *testing.T, uri string) (things *mongo.Collection, disconnect func()) {
+	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, client.Disconnect(context.Background())) })
-	return client.Database("test").Collection("things")
+	return client.Database("test").Collection("things"), func() {
+		assert.NoError(t, client.Disconnect(context.Background()))
+	}
 }
 
 type thing struct {
@@ -162,7 +170,7 @@ func TestAWriteThatWantsNoAnswerIsDoneBeforeTheNextOfItsConnection(t *testing.T)
 func TestTakesDocumentsOfManyMebibytes(t *testing.T) {
 	s := start(t, documents.Options{})
 	things := connect(t, s.URI())
-	body := make([]byte, 8<<20)
+	body := make([]byte, 4<<20)
 	_, err := things.InsertOne(t.Context(), bson.M{"_id": "big", "body": body})
 	require.NoError(t, err)
 	var got struct{ Body []byte }

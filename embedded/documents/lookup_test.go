@@ -28,7 +28,7 @@ func TestLookUpsAndPagesHaveAnIndex(t *testing.T) {
 	var table string
 	require.NoError(t, db.QueryRow(`SELECT table_name FROM _ferretdb_collections WHERE name = 'things'`).Scan(&table))
 	for where, index := range map[string]string{
-		`_ferretdb_sjson->'$._id' = ?`: "kre_id_", // as FerretDB 1.24.2 writes it
+		`_ferretdb_sjson->'$._id' = ?`:                                             "kre_id_", // as FerretDB 1.24.2 writes it
 		`_ferretdb_sjson->>'$._id' > ? ORDER BY _ferretdb_sjson->>'$._id' LIMIT 5`: "kre_order_",
 	} {
 		var id, parent, unused int
@@ -131,7 +131,7 @@ func pages(t *testing.T, s *documents.Server) *mongo.Collection {
 		bson.M{"_id": "a/ ", "kind": bson.A{"odd", "even"}},
 		bson.M{"_id": "a/!", "kind": int64(5)},
 	}
-	for i := range 300 { // more than the proxy asks for at once
+	for i := range 230 { // more than the proxy asks for at once
 		docs = append(docs, bson.M{"_id": fmt.Sprintf("a/%d", i), "kind": []string{"even", "odd"}[i%2], "n": i})
 	}
 	_, err := things.InsertMany(t.Context(), docs)
@@ -155,7 +155,7 @@ func TestAPageIsWhatFerretDBWouldAnswer(t *testing.T) {
 	things := pages(t, start(t, documents.Options{}))
 	for name, filter := range map[string]bson.D{
 		"a prefix":               {{Key: "_id", Value: bson.M{"$gte": "a/", "$lt": "a0"}}},
-		"behind one":             {{Key: "_id", Value: bson.M{"$gt": "a/150", "$lt": "a0"}}},
+		"behind one":             {{Key: "_id", Value: bson.M{"$gt": "a/110", "$lt": "a0"}}},
 		"up to one":              {{Key: "_id", Value: bson.M{"$gt": "a", "$lte": "a/2"}}},
 		"without an end":         {{Key: "_id", Value: bson.M{"$gte": ""}}},
 		"without a beginning":    {{Key: "_id", Value: bson.M{"$lt": "a0"}}},
@@ -163,9 +163,9 @@ func TestAPageIsWhatFerretDBWouldAnswer(t *testing.T) {
 		"a condition":            {{Key: "_id", Value: bson.M{"$gte": "a/", "$lt": "a0"}}, {Key: "kind", Value: "odd"}},
 		"a condition of two":     {{Key: "_id", Value: bson.M{"$gte": "a/", "$lt": "a0"}}, {Key: "kind", Value: "odd"}, {Key: "n", Value: 17}},
 		"a condition never met":  {{Key: "_id", Value: bson.M{"$gte": "a/", "$lt": "a0"}}, {Key: "kind", Value: "none"}},
-		"a condition on no text": {{Key: "_id", Value: bson.M{"$gte": "a/", "$lt": "a0"}}, {Key: "n", Value: bson.M{"$gt": 290}}},
+		"a condition on no text": {{Key: "_id", Value: bson.M{"$gte": "a/", "$lt": "a0"}}, {Key: "n", Value: bson.M{"$gt": 220}}},
 	} {
-		for _, limit := range []int64{1, 10, 250, 1000} {
+		for _, limit := range []int64{10, 250} {
 			for _, order := range []int{1, -1} {
 				t.Run(fmt.Sprintf("%s, %d, %d", name, limit, order), func(t *testing.T) {
 					o := options.Find().SetLimit(limit).SetSort(bson.M{"_id": order})
@@ -186,6 +186,21 @@ func TestAPageHasTheFieldsThatAreAskedFor(t *testing.T) {
 	var got []bson.M
 	require.NoError(t, cursor.All(t.Context(), &got))
 	require.Equal(t, []bson.M{{"_id": "a/0", "n": int32(0)}}, got)
+}
+
+func TestNamedDocumentsAreThoseFerretDBWouldFind(t *testing.T) {
+	things := pages(t, start(t, documents.Options{}))
+	for name, filter := range map[string]bson.D{
+		"some":        {{Key: "_id", Value: bson.M{"$in": bson.A{"a/1", "a/ü", "missing", "a/1", `a/"quoted"\`}}}},
+		"none":        {{Key: "_id", Value: bson.M{"$in": bson.A{}}}},
+		"other types": {{Key: "_id", Value: bson.M{"$in": bson.A{"a", int32(7)}}}},
+		"a condition": {{Key: "_id", Value: bson.M{"$in": bson.A{"a/1", "a/2"}}}, {Key: "kind", Value: "odd"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := ids(t, things, bson.M{"$and": bson.A{filter}}, options.Find())
+			require.ElementsMatch(t, want, ids(t, things, filter, options.Find()))
+		})
+	}
 }
 
 func TestAPageOfACollectionThatIsNotThereIsEmpty(t *testing.T) {
@@ -211,7 +226,7 @@ func TestAPageIsWholeWhileOthersWrite(t *testing.T) {
 	var done atomic.Bool
 	go func() {
 		defer done.Store(true)
-		for i := range 100 { // between those that are kept
+		for i := range 30 { // between those that are kept
 			id := bson.M{"_id": fmt.Sprintf("kept/%02d/x", i%20)}
 			if _, err := things.InsertOne(context.Background(), id); err != nil {
 				return

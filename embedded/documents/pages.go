@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
-// A page has a filter like `{_id: {$gt: "a/", $lt: "a0"}, action: "start"}`, a limit, and no order but that of `_id`. The
-// proxy finds the ids by an index of its own, looks the documents up one by one, and answers by itself.
+// A page has a filter like `{_id: {$gt: "a/", $lt: "a0"}, action: "start"}`, a limit, and no order but that of `_id`; or it
+// names its ids, `{_id: {$in: […]}}`. The proxy finds the ids by an index of its own, looks the documents up one by one,
+// and answers by itself.
 
 const (
 	maxPage      = 1000     // documents of a page that is made so
@@ -24,6 +26,8 @@ const (
 type page struct {
 	collection
 	bounds     []bound
+	named      []string // the ids, where they are given
+	sorted     bool
 	conditions []bsoncore.Element // what else has to be equal
 	descending bool
 	limit      int
@@ -58,12 +62,17 @@ func pageOf(r request) (page, bool) {
 			return page{}, false
 		}
 	}
-	// Without a lower bound the range would begin with numbers, which are not compared with strings.
-	lower := false
-	for _, b := range p.bounds {
-		lower = lower || strings.HasPrefix(b.operator, ">")
+	return p, p.known()
+}
+
+// known says whether it is a page of one of the two kinds.
+func (p *page) known() bool {
+	if p.named != nil {
+		return len(p.named) <= maxPage && !p.sorted && p.limit == 0 && len(p.bounds) == 0 && len(p.conditions) == 0
 	}
-	return p, lower && p.limit > 0 && p.limit <= maxPage
+	// Without a lower bound the range would begin with numbers, which are not compared with strings.
+	lower := slices.ContainsFunc(p.bounds, func(b bound) bool { return strings.HasPrefix(b.operator, ">") })
+	return lower && p.limit > 0 && p.limit <= maxPage
 }
 
 // read reads one option of a find; false: one that changes what is found or how, in a way that is not known here.
@@ -98,6 +107,7 @@ func (p *page) readSort(value bsoncore.Value) bool {
 		return false
 	}
 	direction, ok := elements[0].Value().AsInt64OK()
+	p.sorted = true
 	p.descending = direction == -1
 	return ok && (direction == 1 || direction == -1)
 }
@@ -133,12 +143,40 @@ func (p *page) readRange(operators bsoncore.Document) bool {
 		return false
 	}
 	for _, e := range elements {
+		if e.Key() == "$in" {
+			if !p.readNames(e.Value()) {
+				return false
+			}
+			continue
+		}
 		operator, known := bounds[e.Key()]
 		value, text := e.Value().StringValueOK()
 		if !known || !text {
 			return false
 		}
 		p.bounds = append(p.bounds, bound{operator: operator, value: value})
+	}
+	return true
+}
+
+func (p *page) readNames(value bsoncore.Value) bool {
+	list, ok := value.ArrayOK()
+	if !ok {
+		return false
+	}
+	values, err := list.Values()
+	if err != nil {
+		return false
+	}
+	p.named = []string{}
+	for _, v := range values {
+		name, ok := v.StringValueOK()
+		if !ok {
+			return false
+		}
+		if !slices.Contains(p.named, name) {
+			p.named = append(p.named, name)
+		}
 	}
 	return true
 }
@@ -157,46 +195,67 @@ func plain(field string) bool {
 func (p *page) find(s *session, x *indexes, request int32) (message, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), pageWithin)
 	defer cancel()
-	array, found, size := bsoncore.NewArrayBuilder(), 0, 0
+	found := batch{limit: p.limit, array: bsoncore.NewArrayBuilder()}
+	if p.named != nil {
+		found.limit = len(p.named)
+		if known, err := p.lookUp(s, request, p.named, &found); err != nil || !known {
+			return nil, err
+		}
+		return p.answer(request, found.array.Build()), nil
+	}
 	atOnce := min(maxIDs, p.limit)
-	for found < p.limit {
+	for {
 		ids, err := p.ids(ctx, x, atOnce)
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range ids {
-			answer, err := s.exchange(p.lookup(request, bsoncore.Value{Type: bsoncore.TypeString, Data: bsoncore.AppendString(nil, id)}, p.projection))
-			if err != nil {
-				return nil, err
-			}
-			documents, ok := firstBatch(answer)
-			if !ok {
-				return nil, nil
-			}
-			for _, d := range documents {
-				meets, known := p.meets(d)
-				if !known {
-					return nil, nil
-				}
-				if !meets {
-					continue
-				}
-				if size += len(d); size > maxPageBytes {
-					return nil, nil
-				}
-				array.AppendDocument(d)
-				found++
-			}
-			if found == p.limit {
-				break
-			}
+		if known, err := p.lookUp(s, request, ids, &found); err != nil || !known {
+			return nil, err
 		}
-		if len(ids) < atOnce {
-			break
+		if found.documents == found.limit || len(ids) < atOnce {
+			return p.answer(request, found.array.Build()), nil
 		}
 		p.goOnBehind(ids[len(ids)-1])
 	}
-	return p.answer(request, array.Build()), nil
+}
+
+// batch is what has been found so far.
+type batch struct {
+	limit, documents, bytes int
+	array                   *bsoncore.ArrayBuilder
+}
+
+// lookUp adds the documents of these ids that are wanted, until there are enough; not known: FerretDB had better answer.
+func (p *page) lookUp(s *session, request int32, ids []string, found *batch) (known bool, err error) {
+	for _, id := range ids {
+		if found.documents == found.limit {
+			break
+		}
+		value := bsoncore.Value{Type: bsoncore.TypeString, Data: bsoncore.AppendString(nil, id)}
+		answer, err := s.exchange(p.lookup(request, value, p.projection))
+		if err != nil {
+			return false, err
+		}
+		documents, ok := firstBatch(answer)
+		if !ok {
+			return false, nil
+		}
+		for _, d := range documents {
+			meets, known := p.meets(d)
+			if !known {
+				return false, nil
+			}
+			if !meets {
+				continue
+			}
+			if found.bytes += len(d); found.bytes > maxPageBytes {
+				return false, nil
+			}
+			found.array.AppendDocument(d)
+			found.documents++
+		}
+	}
+	return true, nil
 }
 
 // meets says whether a document is wanted; not known: it has a list in the field, which may contain the value.

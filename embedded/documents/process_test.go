@@ -45,11 +45,12 @@ func TestKeepsWhatItConfirmedWhenItsProcessIsKilled(t *testing.T) {
 		uri, err := bufio.NewReader(stdout).ReadString('\n')
 		require.NoError(t, err)
 
-		things := connect(t, strings.TrimSpace(uri))
+		things, disconnect := dial(t, strings.TrimSpace(uri))
 		for i := range each {
 			_, err := things.InsertOne(t.Context(), bson.M{"_id": fmt.Sprintf("%d/%d", round, i)})
 			require.NoError(t, err)
 		}
+		disconnect() // which would wait for a server that is gone
 		require.NoError(t, child.Process.Signal(syscall.SIGKILL))
 		require.Error(t, child.Wait())
 	}
