@@ -104,15 +104,16 @@ func TestThePrintChangesWithWhateverAProcessRunsWith(t *testing.T) {
 		return command.Print(stamps...)
 	}
 	same := func(*launch.Settings, *runtimev1.Node) {}
-	require.Equal(t, print(same), print(same))
-	require.Equal(t, print(same), print(func(s *launch.Settings, _ *runtimev1.Node) { s.Variables["OTHER"] = "changed" }))
+	first := print(same)
+	require.Equal(t, first, print(same))
+	require.Equal(t, first, print(func(s *launch.Settings, _ *runtimev1.Node) { s.Variables["OTHER"] = "changed" }))
 	for what, other := range map[string]string{
 		"a value":       print(func(s *launch.Settings, _ *runtimev1.Node) { s.Variables["API_KEY"] = "changed" }),
 		"configuration": print(func(_ *launch.Settings, n *runtimev1.Node) { n.Config = "{}" }),
 		"time":          print(func(_ *launch.Settings, n *runtimev1.Node) { n.StartTimeout = durationpb.New(time.Second) }),
 		"a stamp":       print(same, "changed"),
 	} {
-		require.NotEqual(t, print(same), other, what)
+		require.NotEqual(t, first, other, what)
 	}
 }
 

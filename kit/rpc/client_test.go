@@ -130,7 +130,7 @@ func TestAHandlerKnowsTheIdOfItsCall(t *testing.T) {
 	f := serve(t, rpc.Options{}, func(ctx context.Context) error { seen = rpc.RequestID(ctx); return nil })
 	var header metadata.MD
 	require.NoError(t, f.call(t.Context(), grpc.Header(&header)))
-	require.Equal(t, header.Get(rpc.RequestIDKey), []string{seen})
+	require.Equal(t, []string{seen}, header.Get(rpc.RequestIDKey))
 	require.Empty(t, rpc.RequestID(t.Context()))
 }
 
