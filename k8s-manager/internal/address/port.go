@@ -35,6 +35,7 @@ type port struct {
 	listener net.Listener
 	logger   *zap.Logger
 	nowhere  nowhere
+	patience time.Duration // dialFor, but in tests
 
 	// Held for reading while a connection is led somewhere. So, when lead returns, no connection is on its way to
 	// where the port led before.
@@ -49,7 +50,7 @@ type port struct {
 }
 
 func newPort(listener net.Listener, logger *zap.Logger) *port {
-	return &port{listener: listener, logger: logger, open: make(map[net.Conn]struct{}), over: make(chan struct{})}
+	return &port{listener: listener, logger: logger, patience: dialFor, open: make(map[net.Conn]struct{}), over: make(chan struct{})}
 }
 
 // lead has new connections go to target. Those that are open stay as they are, except the ones that led nowhere.
@@ -98,11 +99,11 @@ var errOver = errors.New("the address ends")
 func (p *port) reach(client net.Conn) (target net.Conn, err error) {
 	begun := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		target, to, err := p.tryReach(client, time.Since(begun) >= dialFor)
+		target, to, err := p.tryReach(client, time.Since(begun) >= p.patience)
 		if err == nil {
 			return target, nil
 		}
-		if time.Since(begun) >= dialFor {
+		if time.Since(begun) >= p.patience {
 			p.logger.Warn("the published version does not answer", zap.String("address", to), log.Error(err))
 		}
 		select {
