@@ -21,7 +21,7 @@ const (
 )
 
 // Run looks at what changes in the cluster and tells the watchers, until ctx ends.
-func (m *Manager) Run(ctx context.Context) error {
+func (m *Manager) Run(ctx context.Context) {
 	stop := m.cluster.Notify(m.changed)
 	defer stop()
 	for {
@@ -35,17 +35,17 @@ func (m *Manager) Run(ctx context.Context) error {
 		}
 		m.log.Warn("listing runtimes", log.Error(err))
 		if !pause(ctx, lookAgain) {
-			return nil
+			return
 		}
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-m.wake:
 		}
 		if !pause(ctx, settle) {
-			return nil
+			return
 		}
 		for _, name := range m.takeDirty() {
 			m.look(ctx, name)

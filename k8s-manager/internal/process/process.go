@@ -1,0 +1,83 @@
+// Package process is the lifecycle.Cluster of one machine: a runtime is a directory, a NATS account, a runtime-api process
+// and a process that holds its stable address; a version is its entrypoint and its nodes as supervised processes. What
+// should be is kept in files, written whole; what is, is the processes, which outlive this program. Each runtime and each
+// version is looked after by a loop of its own, which compares the two, does what is missing, and tries again what fails,
+// so that a crash at any moment is repaired by the next start.
+//
+// The files of a runtime, below runtimes/<runtime> of the data directory, are told in the README of the module.
+package process
+
+import (
+	"context"
+	"io"
+
+	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/krt/archive"
+	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
+)
+
+// Options of a Cluster. All but Log, LogLevel, Python and Cache are required.
+type Options struct {
+	Dir          string   // absolute: where everything is kept
+	Libexec      string   // folder with the programs runtime-api and entrypoint
+	Address      []string // command, path and arguments, of the process that holds a stable address
+	NATSURL      string   // broker
+	S3           S3
+	ServiceToken string // that runtime-api asks of its callers; secret
+	// PublicHost is where stable addresses listen. The ports of each runtime are the first pair from the two numbers
+	// upwards, as far from the one as from the other, that is free.
+	PublicHost                   string
+	FirstGRPCPort, FirstHTTPPort int
+	LogLevel                     string // of the processes started; empty: info
+	Python                       string // interpreter; empty: $KRE_PYTHON, else python3 in PATH
+	Cache                        string // folder of kre's cache; empty: $KRE_CACHE, or kre in the user's cache folder
+	Accounts                     Accounts
+	Dial                         func(addr string) (RuntimeAPI, error)
+	Log                          *zap.Logger
+}
+
+// S3 is the object store of packages.
+type S3 struct {
+	Endpoint  string // http://host:port
+	AccessKey string // secret
+	SecretKey string // secret
+}
+
+// Accounts makes and removes the NATS account of a runtime, whose key is in a file. fault.Unavailable: the broker does not
+// answer.
+type Accounts interface {
+	Ensure(ctx context.Context, name, seedFile string) error
+	Remove(ctx context.Context, name, seedFile string) error
+}
+
+// RuntimeAPI is the service of a runtime. Its errors are faults; fault.Unavailable: it, or what it needs, does not answer.
+// Every call is bounded by itself.
+type RuntimeAPI interface {
+	Broker
+	Packages
+	Close() error
+}
+
+// Broker is what runtime-api does for a version.
+type Broker interface {
+	// Prepare makes what the version needs of the broker. files are the paths that the manifest asks for.
+	Prepare(ctx context.Context, manifest string, content []byte, files []string) (*runtimev1.PrepareVersionResponse, error)
+	// Remove removes it, with what is stored.
+	Remove(ctx context.Context, version string) error
+	// Command tells every running entrypoint what to do: instances answered, and waiting callers wait for an answer of theirs.
+	Command(ctx context.Context, version string, command runtimev1.EntrypointCommand) (instances, waiting int, err error)
+	// Count counts the messages that are stored and not handled.
+	Count(ctx context.Context, version string) (int64, error)
+	// Discard drops them.
+	Discard(ctx context.Context, version string) error
+}
+
+// Packages is what runtime-api stores.
+type Packages interface {
+	// Fetch hands each file of a version's package to next, which reads all of content. The file's size and SHA-256 are
+	// what is claimed.
+	Fetch(ctx context.Context, version, digest string, next func(file archive.File, content io.Reader) error) error
+	// RemovePackages removes all packages, and where they were kept if nothing else is there.
+	RemovePackages(ctx context.Context) error
+}
