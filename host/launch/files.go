@@ -52,22 +52,21 @@ func WriteCredentials(name string, content []byte) error {
 	return nil
 }
 
-// writeSecret replaces a file by rename, mode 0600, in a folder that is made with mode 0700 if need be.
+// writeSecret replaces a file by rename, mode 0600, in a folder that is made with mode 0700 if need be. One caller at a
+// time writes a file, so that what a killed one has left is written over.
 func writeSecret(name string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*") // made with mode 0600
-	if err != nil {
+	partial := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".part")
+	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) { // its mode may be another
 		return err
 	}
-	_, err = temp.Write(content)
-	err = errors.Join(err, temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), name)
+	if err := os.WriteFile(partial, content, 0o600); err != nil {
+		return errors.Join(err, os.Remove(partial))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
+	if err := os.Rename(partial, name); err != nil {
+		return errors.Join(err, os.Remove(partial))
 	}
 	return nil
 }

@@ -66,10 +66,10 @@ func (r Record) Runs() bool { return r.PID != 0 && r.Boot == bootID() && isAlive
 
 // EndRecorded ends what runs under a state file that no supervisor looks after any more, and returns when it has ended:
 // it is asked to (SIGTERM) and, after grace, killed with all it started. The record says StateStopped then. It waits for
-// a supervisor that still looks after it. Where nothing was ever started it does nothing; the files stay.
+// a supervisor that still looks after it. Where no supervisor ever was it does nothing; the files stay.
 func EndRecorded(ctx context.Context, stateFile string, grace time.Duration) error {
-	if _, err := os.Stat(stateFile + ".run"); errors.Is(err, fs.ErrNotExist) {
-		return nil // it is made before anything is started
+	if _, err := os.Stat(stateFile + ".lock"); errors.Is(err, fs.ErrNotExist) {
+		return nil // it is made before anything else
 	}
 	lock, err := lockFile(ctx.Done(), stateFile+".lock")
 	if errors.Is(err, errGaveUp) {

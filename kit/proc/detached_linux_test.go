@@ -501,6 +501,24 @@ func TestEndRecordedKillsWhatDoesNotEndInTime(t *testing.T) {
 	require.False(t, alive(before.PID))
 }
 
+func TestARecordThatCannotBeWrittenIsWrittenLater(t *testing.T) {
+	spec := detached(t, readyForever)
+	spec.Detached.LogFile = filepath.Join(spec.Dir, "node.log")
+	spec.Backoff = proc.Backoff{First: time.Hour} // nothing else is written meanwhile
+	s, _ := supervisor(t)
+	folder := filepath.Join(spec.Dir, "folder")
+	require.NoError(t, os.Symlink(folder, filepath.Dir(spec.Detached.StateFile)))
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	p := s.Start(spec)
+	require.NoError(t, p.WaitReady(patience(t)))
+	moved := filepath.Join(spec.Dir, "moved")
+	require.NoError(t, os.Rename(folder, moved)) // now the folder is not there
+	require.NoError(t, syscall.Kill(p.PID(), syscall.SIGKILL))
+	require.Eventually(t, func() bool { return p.Record().State == proc.StateFailed }, 30*time.Second, 2*time.Millisecond)
+	require.NoError(t, os.Rename(moved, folder))
+	recorded(t, spec, in(proc.StateFailed))
+}
+
 func TestEndRecordedLeavesNoFilesWhereNothingWasStarted(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, proc.EndRecorded(patience(t), filepath.Join(dir, "state", "node.json"), 0))

@@ -33,7 +33,7 @@ type Process struct {
 	tail    *tail
 	pid     int
 	record  Record
-	unsaved bool // the state file does not say what the record says
+	again   *time.Timer // where the record could not be written; nil: it is
 	failure *Failure
 }
 
@@ -144,6 +144,7 @@ func (p *Process) run() {
 			return
 		}
 		defer closeAll(lock)
+		defer p.saveNoMore()
 		from = found
 	}
 	pause, wait := from.pause, from.wait
@@ -178,20 +179,13 @@ func (p *Process) run() {
 
 // rest waits before the next start. over: there will be none.
 func (p *Process) rest(wait time.Duration) (end ending, over bool) {
-	save := time.NewTicker(resave)
-	defer save.Stop()
-	rested := time.After(wait)
-	for {
-		select {
-		case <-rested:
-			return ending{}, false
-		case <-save.C:
-			p.saveAgain()
-		case <-p.stop:
-			return ending{asked: true, exit: Exit{Code: -1}}, true
-		case <-p.released:
-			return ending{released: true}, true
-		}
+	select {
+	case <-time.After(wait):
+		return ending{}, false
+	case <-p.stop:
+		return ending{asked: true, exit: Exit{Code: -1}}, true
+	case <-p.released:
+		return ending{released: true}, true
 	}
 }
 

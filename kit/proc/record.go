@@ -22,22 +22,19 @@ func (r *Record) read(file string) error {
 	return nil
 }
 
-// write replaces the file, whole or not at all.
-func (r Record) write(file string) (err error) {
+// write replaces the file, whole or not at all. Only who has the supervisor's lock writes, so that one name does for what
+// is not whole yet, and what a killed one has left is written over.
+func (r Record) write(file string) error {
 	content, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("write the state of a process: %w", err)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
-	if err != nil {
+	partial := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".part")
+	if err := os.WriteFile(partial, append(content, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the state of a process: %w", err)
 	}
-	_, err = temp.Write(append(content, '\n'))
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file)
-	}
-	if err != nil {
-		return fmt.Errorf("write the state of a process: %w", errors.Join(err, os.Remove(temp.Name())))
+	if err := os.Rename(partial, file); err != nil {
+		return fmt.Errorf("write the state of a process: %w", errors.Join(err, os.Remove(partial)))
 	}
 	return nil
 }

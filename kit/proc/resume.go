@@ -12,6 +12,9 @@ import (
 // maxLogLine bounds the last log line in a record, bytes.
 const maxLogLine = 4 << 10
 
+// resave is how often it is tried again to write a record that could not be written.
+const resave = time.Second
+
 // errNotHere says that no process can be detached on this system.
 var errNotHere = errors.New("processes that outlive their supervisor need Linux")
 
@@ -100,18 +103,36 @@ func (p *Process) note(change func(*Record)) {
 	p.save()
 }
 
-// save writes the record of a detached process; saveAgain makes good for it where that is not possible now.
+// save writes the record of a detached process. Where that is not possible now (a full disk, say), it is tried again.
+// The caller holds the lock.
 func (p *Process) save() {
-	if p.spec.Detached != nil {
-		p.unsaved = p.record.write(p.spec.Detached.StateFile) != nil
+	if p.spec.Detached == nil {
+		return
+	}
+	if p.again != nil {
+		p.again.Stop()
+		p.again = nil
+	}
+	if p.record.write(p.spec.Detached.StateFile) != nil {
+		p.again = time.AfterFunc(resave, p.saveAgain)
 	}
 }
 
 func (p *Process) saveAgain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.unsaved {
+	if p.again != nil {
 		p.save()
+	}
+}
+
+// saveNoMore leaves the state file to others.
+func (p *Process) saveNoMore() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.again != nil {
+		p.again.Stop()
+		p.again = nil
 	}
 }
 

@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// resave is how often it is tried again to write a record that could not be written.
-const resave = time.Second
-
 // watch looks after one start of a process.
 type watch struct {
 	*Process
@@ -23,9 +20,8 @@ type watch struct {
 
 // toTheEnd looks after it until it has ended, or is no longer ours to look after.
 func (w *watch) toTheEnd() ending {
-	poll, save := time.NewTicker(pollReady), time.NewTicker(resave)
+	poll := time.NewTicker(pollReady)
 	defer poll.Stop()
-	defer save.Stop()
 	var startTimeout, kill, lasting <-chan time.Time
 	var killAt time.Time
 	becomeReady := func() {
@@ -51,8 +47,6 @@ func (w *watch) toTheEnd() ending {
 				w.well = time.Now()
 				becomeReady()
 			}
-		case <-save.C:
-			w.saveAgain()
 		case <-lasting:
 			w.note(func(r *Record) { r.Reason, r.LastLogLine, r.Pause = "", "", 0 })
 		case <-startTimeout:
