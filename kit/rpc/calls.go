@@ -26,8 +26,9 @@ import (
 const RequestIDKey = "x-request-id"
 
 const (
-	healthPrefix = "/grpc.health.v1.Health/"
-	bearer       = "Bearer "
+	healthPrefix     = "/grpc.health.v1.Health/"
+	reflectionPrefix = "/grpc.reflection."
+	bearer           = "Bearer "
 )
 
 // calls is what happens around every call.
@@ -79,7 +80,10 @@ func (c *calls) stream(service any, stream grpc.ServerStream, info *grpc.StreamS
 	_ = stream.SetHeader(metadata.Pairs(RequestIDKey, id))
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(c.streams, func() { cancel(errStopping) })()
+	// What a caller sends, an upload say, comes to an end by itself.
+	if !info.IsClientStream || strings.HasPrefix(info.FullMethod, reflectionPrefix) {
+		defer context.AfterFunc(c.streams, func() { cancel(errStopping) })()
+	}
 	return c.around(ctx, id, info.FullMethod, func(ctx context.Context) error {
 		err := handle(service, &streamWith{ServerStream: stream, ctx: ctx})
 		if err != nil && errors.Is(context.Cause(ctx), errStopping) {

@@ -111,7 +111,8 @@ func (s *Server) Serve(listener net.Listener) error {
 }
 
 // Stop says NOT_SERVING, takes no new calls and waits for the ones that run; when ctx ends before them, they are cut off.
-// The contexts of streams are cancelled after a moment, and their callers are told UNAVAILABLE.
+// The contexts of streams on which the server alone goes on sending are cancelled after a moment, and their callers are
+// told UNAVAILABLE.
 func (s *Server) Stop(ctx context.Context) error {
 	s.Health.Shutdown()
 	defer time.AfterFunc(streamGrace, s.calls.endStreams).Stop()
