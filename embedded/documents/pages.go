@@ -19,7 +19,11 @@ const (
 	maxPage      = 1000     // documents of a page that is made so
 	maxPageBytes = 16 << 20 // and its bytes
 	maxIDs       = 200      // ids that are asked for at once
-	pageWithin   = 30 * time.Second
+
+	// lookUpsAtOnce are sent before the first is answered. They are few enough for any socket to take them at once, so that
+	// the server never waits for somebody to read what it answers while the proxy waits for it to read.
+	lookUpsAtOnce = 16
+	pageWithin    = 30 * time.Second
 )
 
 // page is a find that can be answered so.
@@ -227,35 +231,53 @@ type batch struct {
 
 // lookUp adds the documents of these ids that are wanted, until there are enough; not known: FerretDB had better answer.
 func (p *page) lookUp(s *session, request int32, ids []string, found *batch) (known bool, err error) {
-	for _, id := range ids {
+	for some := range slices.Chunk(ids, lookUpsAtOnce) {
 		if found.documents == found.limit {
 			break
 		}
-		value := bsoncore.Value{Type: bsoncore.TypeString, Data: bsoncore.AppendString(nil, id)}
-		answer, err := s.exchange(p.lookup(request, value, p.projection))
+		answers, err := s.exchangeAll(p.lookups(request, some))
 		if err != nil {
 			return false, err
 		}
-		documents, ok := firstBatch(answer)
-		if !ok {
-			return false, nil
-		}
-		for _, d := range documents {
-			meets, known := p.meets(d)
-			if !known {
+		for _, answer := range answers {
+			if known := p.add(answer, found); !known {
 				return false, nil
 			}
-			if !meets {
-				continue
-			}
-			if found.bytes += len(d); found.bytes > maxPageBytes {
-				return false, nil
-			}
-			found.array.AppendDocument(d)
-			found.documents++
 		}
 	}
 	return true, nil
+}
+
+func (p *page) lookups(request int32, ids []string) []message {
+	requests := make([]message, len(ids))
+	for i, id := range ids {
+		value := bsoncore.Value{Type: bsoncore.TypeString, Data: bsoncore.AppendString(nil, id)}
+		requests[i] = p.lookup(request, value, p.projection)
+	}
+	return requests
+}
+
+// add adds the document of an answer, if there is one, it is wanted, and there is room.
+func (p *page) add(answer message, found *batch) (known bool) {
+	documents, ok := firstBatch(answer)
+	if !ok {
+		return false
+	}
+	for _, d := range documents {
+		meets, known := p.meets(d)
+		if !known {
+			return false
+		}
+		if !meets || found.documents == found.limit {
+			continue
+		}
+		if found.bytes += len(d); found.bytes > maxPageBytes {
+			return false
+		}
+		found.array.AppendDocument(d)
+		found.documents++
+	}
+	return true
 }
 
 // meets says whether a document is wanted; not known: it has a list in the field, which may contain the value.

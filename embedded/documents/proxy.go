@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -137,14 +138,26 @@ func (p *proxy) page(s *session, r request, page page) (message, error) {
 
 // exchange asks FerretDB.
 func (s *session) exchange(m message) (message, error) {
-	if _, err := s.server.Write(m); err != nil {
+	answers, err := s.exchangeAll([]message{m})
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
+}
+
+// exchangeAll asks FerretDB several things, which it answers one after the other.
+func (s *session) exchangeAll(requests []message) ([]message, error) {
+	if _, err := s.server.Write(slices.Concat(requests...)); err != nil {
 		return nil, fmt.Errorf("the document server takes nothing: %w", err)
 	}
-	answer, err := readMessage(s.fromServer)
-	if err != nil {
-		return nil, fmt.Errorf("the document server does not answer: %w", err)
+	answers := make([]message, len(requests))
+	for i := range requests {
+		var err error
+		if answers[i], err = readMessage(s.fromServer); err != nil {
+			return nil, fmt.Errorf("the document server does not answer: %w", err)
+		}
 	}
-	return answer, nil
+	return answers, nil
 }
 
 func (p *proxy) enter(s *session) bool {
