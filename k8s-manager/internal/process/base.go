@@ -144,7 +144,7 @@ func (rt *runtime) inTheWay(p *part, dir, host string, port int) bool {
 		return false
 	}
 	rt.mu.Lock()
-	runs := p != nil && (p.runs() || !p.failed()) || p == nil && lastRecord(filepath.Join(dir, "state.json")).PID != 0
+	runs := p.mayRun(filepath.Join(dir, "state.json"))
 	rt.mu.Unlock()
 	return !runs && !isFree(host, port)
 }

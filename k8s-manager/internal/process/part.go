@@ -73,6 +73,16 @@ func (p *part) failed() bool { return p != nil && !p.asked && p.record().State =
 // runs tells whether there is a process now.
 func (p *part) runs() bool { return p.record().PID != 0 }
 
+// mayRun tells whether a process that listens runs, or is about to: one that is not looked after, if its state file says
+// so, and else any but one that cannot become ready.
+func (p *part) mayRun(stateFile string) bool {
+	if p == nil {
+		return lastRecord(stateFile).PID != 0
+	}
+	r := p.record()
+	return r.PID != 0 || !r.Unready
+}
+
 // stale tells whether it runs, or would, with something else than stamp stands for.
 func (p *part) stale(stamp string) bool {
 	r := p.record()

@@ -68,7 +68,7 @@ func (v *version) start(ctx context.Context, record versionRecord) error {
 func (v *version) freePorts(ctx context.Context) error {
 	v.rt.mu.Lock()
 	kept, p := v.kept, v.parts[entrypoint]
-	runs := p != nil && (p.runs() || !p.failed()) || p == nil && lastRecord(v.stateFile(entrypoint)).PID != 0
+	runs := p.mayRun(v.stateFile(entrypoint))
 	v.rt.mu.Unlock()
 	if runs || kept.GRPCPort == 0 || isFree(loopback, kept.GRPCPort) && isFree(loopback, kept.HTTPPort) {
 		return nil

@@ -1,0 +1,57 @@
+// Command standin stands in for runtime-api, the entrypoint and the process of a stable address, whichever name it is
+// started by: it listens where they would, says that it is ready, and ends when it is told to.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+func main() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	for _, name := range []string{"KRE_GRPC_ADDR", "KRE_HTTP_ADDR"} {
+		if addr := os.Getenv(name); addr != "" {
+			listener, err := net.Listen("tcp", addr)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			defer listener.Close()
+		}
+	}
+	follow := func() {}
+	if filepath.Base(os.Args[0]) == "address" {
+		follow = func() {
+			content, err := os.ReadFile(os.Getenv("KRE_ADDRESS_FILE"))
+			if err != nil {
+				content = []byte("{}")
+			}
+			if ack, err := os.ReadFile(os.Getenv("KRE_ADDRESS_ACK_FILE")); err != nil || !bytes.Equal(ack, content) {
+				if os.WriteFile(os.Getenv("KRE_ADDRESS_ACK_FILE")+".new", content, 0o600) == nil {
+					_ = os.Rename(os.Getenv("KRE_ADDRESS_ACK_FILE")+".new", os.Getenv("KRE_ADDRESS_ACK_FILE"))
+				}
+			}
+		}
+	}
+	follow()
+	if err := os.WriteFile(os.Getenv("KRE_READY_FILE"), nil, 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for {
+		select {
+		case <-told:
+			_ = os.Remove(os.Getenv("KRE_READY_FILE"))
+			return
+		case <-time.After(10 * time.Millisecond):
+			follow()
+		}
+	}
+}
