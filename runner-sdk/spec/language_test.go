@@ -79,21 +79,27 @@ type process struct {
 // run starts a node. It is killed at the end of the test, if it still runs.
 func (l language) run(v *version, node plan.Node, form string) *process {
 	v.t.Helper()
-	folder := v.t.TempDir()
 	root, err := filepath.Abs("nodes/python")
 	require.NoError(v.t, err)
 	argv, env, src := l.command(v.t, form)
 	node.Src = src
 	data, err := json.Marshal(node)
 	require.NoError(v.t, err)
-	config := filepath.Join(folder, "node.json")
-	require.NoError(v.t, os.WriteFile(config, data, 0o600))
+	return startProcess(v, argv, data, root, env...)
+}
+
+// startProcess starts a process of the version. It is killed at the end of the test, if it still runs.
+func startProcess(v *version, argv []string, configuration []byte, root string, env ...string) *process {
+	v.t.Helper()
+	folder := v.t.TempDir()
+	config := filepath.Join(folder, "config.json")
+	require.NoError(v.t, os.WriteFile(config, configuration, 0o600))
 	log, err := os.Create(filepath.Join(folder, "log"))
 	require.NoError(v.t, err)
 	defer func() { require.NoError(v.t, log.Close()) }()
 
 	p := &process{t: v.t, cmd: exec.Command(argv[0], argv[1:]...), ready: filepath.Join(folder, "ready"), log: log.Name(), ended: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), env...), "KRE_CONFIG="+config, "KRE_NATS_URL="+v.url(), "KRE_NATS_CREDS=",
+	p.cmd.Env = append(append(os.Environ(), env...), "KRE_CONFIG="+config, "KRE_NATS_URL="+v.url(), "KRE_NATS_CREDS="+v.nodeCredentials,
 		"KRE_PACKAGE="+root, "KRE_READY_FILE="+p.ready)
 	p.cmd.Dir = root
 	p.cmd.Stdout, p.cmd.Stderr = log, log
@@ -106,7 +112,7 @@ func (l language) run(v *version, node plan.Node, form string) *process {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 		if v.t.Failed() {
-			v.t.Logf("log of the node:\n%s", p.output())
+			v.t.Logf("log of the process:\n%s", p.output())
 		}
 	})
 	return p

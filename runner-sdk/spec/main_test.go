@@ -20,6 +20,9 @@ const (
 	brokerPort   = "CONFORMANCE_BROKER_PORT"
 )
 
+// brokerConfig is a file in the broker's folder; where it is, it says what the broker does.
+const brokerConfig = "nats.conf"
+
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(brokerFolder); folder != "" {
 		os.Exit(runBroker(folder, os.Getenv(brokerPort)))
@@ -37,10 +40,17 @@ func runBroker(folder, port string) int {
 		fmt.Fprintln(os.Stderr, "the broker's port:", err)
 		return 1
 	}
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: number, JetStream: true, StoreDir: folder, NoLog: true,
-		JetStreamLimits: server.JSLimitOpts{MaxBatchInflightPerStream: 1000},
-	})
+	options := &server.Options{
+		JetStream: true, StoreDir: folder, JetStreamLimits: server.JSLimitOpts{MaxBatchInflightPerStream: 1000},
+	}
+	if file := filepath.Join(folder, brokerConfig); exists(file) {
+		if options, err = server.ProcessConfigFile(file); err != nil {
+			fmt.Fprintln(os.Stderr, "reading the broker's configuration:", err)
+			return 1
+		}
+	}
+	options.Host, options.Port, options.NoLog = "127.0.0.1", number, true
+	s, err := server.NewServer(options)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "making the broker:", err)
 		return 1
@@ -49,6 +59,11 @@ func runBroker(folder, port string) int {
 	s.Start() // from now on SIGTERM ends it in good order
 	s.WaitForShutdown()
 	return 0
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // endWithParent ends the broker when the test that started it is gone without having ended it.

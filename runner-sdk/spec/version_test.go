@@ -36,30 +36,46 @@ type version struct {
 	js     jetstream.JetStream
 	next   int               // number of the last request
 	sent   map[string]uint64 // by node: sequence of the last message sent to it alone
+
+	operated        bool   // the broker has accounts, and asks for credentials
+	credentials     string // path of the test's own, or empty
+	nodeCredentials string // path of those of the version's processes, or empty
 }
 
 func newVersion(t *testing.T, change ...func(*plan.Plan)) *version {
+	t.Helper()
+	v := &version{}
+	v.open(t, change...)
+	return v
+}
+
+func (v *version) open(t *testing.T, change ...func(*plan.Plan)) {
 	t.Helper()
 	data, err := os.ReadFile("manifest.yml")
 	require.NoError(t, err)
 	m, problems := manifest.Parse("manifest.yml", data)
 	require.Empty(t, problems)
-	v := &version{t: t, plan: plan.New(m), folder: t.TempDir(), port: freePort(t), sent: make(map[string]uint64)}
+	v.t, v.plan, v.folder, v.port, v.sent = t, plan.New(m), t.TempDir(), freePort(t), make(map[string]uint64)
 	for _, c := range change {
 		c(v.plan)
+	}
+	options := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}
+	if v.operated {
+		o := newOperator(t, v.folder)
+		v.credentials, v.nodeCredentials = o.credentials(everything), o.credentials(permitted(v.plan))
+		options = append(options, nats.UserCredentials(v.credentials))
 	}
 	v.start()
 	t.Cleanup(func() {
 		_ = v.broker.Process.Kill()
 		_ = v.broker.Wait()
 	})
-	v.nc, err = nats.Connect(v.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	v.nc, err = nats.Connect(v.url(), options...)
 	require.NoError(t, err)
 	t.Cleanup(v.nc.Close)
 	v.js, err = jetstream.New(v.nc)
 	require.NoError(t, err)
 	v.prepare()
-	return v
 }
 
 func (v *version) start() {

@@ -27,6 +27,7 @@ type Options struct {
 	URL         string // several are separated by commas
 	Credentials string // path of a credentials file, or empty
 	Name        string // by which the broker lists the connection
+	Inbox       string // prefix of the subjects that answers come to; the client's own when empty
 	Log         *logline.Log
 }
 
@@ -68,6 +69,9 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			o.Log.Write(logline.Record{Level: logline.Warn, Message: "the broker complains", Err: err.Error()})
 		}),
+	}
+	if o.Inbox != "" {
+		options = append(options, nats.CustomInboxPrefix(o.Inbox))
 	}
 	if o.Credentials != "" {
 		options = append(options, nats.UserCredentials(o.Credentials))

@@ -46,6 +46,7 @@ type Runner struct {
 	store  *store.Store
 	pull   *pull.Puller
 	hand   *hand
+	slow   *slowness
 
 	maxBody int
 	slots   chan struct{}  // one for each run that waits for confirmations
@@ -57,7 +58,7 @@ type Runner struct {
 func Run(ctx context.Context, o Options) error {
 	process := o.Process
 	conn, err := broker.Open(ctx, broker.Options{
-		URL: process.URL, Credentials: process.Credentials, Log: o.Log,
+		URL: process.URL, Credentials: process.Credentials, Inbox: process.Node.Inbox, Log: o.Log,
 		Name: process.Node.Version + "/" + process.Node.Workflow + "/" + process.Node.ID,
 	})
 	if err != nil {
@@ -84,6 +85,7 @@ func Run(ctx context.Context, o Options) error {
 		maxBody: conn.Limit() - headerRoom,
 		slots:   make(chan struct{}, maxPending),
 	}
+	r.slow = newSlowness(r)
 	if o.DrainFor == 0 {
 		o.DrainFor = drainFor
 	}
@@ -106,6 +108,7 @@ func (r *Runner) run(ctx context.Context, readyFile string, drainFor time.Durati
 	defer stop(nil)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { r.pull.Keep(hard) })
+	helpers.Go(func() { r.slow.watch(hard) })
 	lost := make(chan error, 1)
 	helpers.Go(func() { watch(ctx, r.conn, r.node.Sources, lost) })
 	worked := make(chan struct{})

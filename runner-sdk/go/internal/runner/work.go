@@ -69,7 +69,9 @@ func (r *Runner) attempt(hard context.Context, run *run) exchange.Result {
 		Tell: func(o exchange.Output) { r.answerEarly(hard, run, o) },
 	}
 	run.began = time.Now()
+	r.slow.begin(run)
 	err := r.hand.call(hard, func(ctx context.Context) error { return r.handle(ctx, x) })
+	r.slow.end()
 	result := x.Return(err)
 	run.spent = time.Since(run.began)
 	r.pull.Returned(run.delivery, run.spent)

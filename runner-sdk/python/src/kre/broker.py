@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.nuid import NUID
 
-from kre.errors import StartError
+from kre.credentials import Token
 
 _log = logging.getLogger("kre")
 RECONNECT_WAIT = 0.1
@@ -70,7 +70,7 @@ class _Client(Client):
 class Broker:
     """A connection that outlives the broker's absences. Belongs to one event loop."""
 
-    def __init__(self, url: str, credentials: str | None, name: str) -> None:
+    def __init__(self, url: str, credentials: str | None, name: str, inbox: str = "") -> None:
         self._options: dict[str, Any] = {
             "servers": [part.strip() for part in url.split(",")],
             "name": name,
@@ -84,9 +84,10 @@ class Broker:
             "closed_cb": self._on_closed,
         }
         if credentials:
-            self._options["user_credentials"] = credentials
+            self._options["user_jwt_cb"] = Token(credentials).latest
+            self._options["signature_cb"] = lambda _: b""  # nobody looks at it: the token is a bearer one
         self._client = _Client()
-        self._inbox = f"_INBOX.{NUID().next().decode()}"
+        self._inbox = f"{inbox or '_INBOX'}.{NUID().next().decode()}"
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
         self._last_token = 0
         self._up = asyncio.Event()
@@ -118,10 +119,7 @@ class Broker:
         await self._open()
 
     async def _open(self) -> None:
-        try:
-            await self._client.connect(**self._options)
-        except ModuleNotFoundError as error:
-            raise StartError(f"KRE_NATS_CREDS needs the package {error.name}: install kre-sdk[creds]") from error
+        await self._client.connect(**self._options)
         await self._client.subscribe(
             self._inbox + ".r.*", cb=self._on_answer, pending_msgs_limit=0, pending_bytes_limit=0
         )

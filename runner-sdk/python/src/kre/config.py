@@ -54,6 +54,10 @@ class NodeConfig:
     output: Output | None
     dead_letters: DeadLetters
     starts: str
+    status: str = ""
+    """Subject on which slow handlers are told; nowhere when empty."""
+    inbox: str = ""
+    """Prefix of the subjects on which answers are awaited; the client's own when empty."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NodeConfig:
@@ -73,6 +77,8 @@ class NodeConfig:
             output=output and Output(output["stream"], output["error"], output["channels"], output.get("early") or {}),
             dead_letters=DeadLetters(data["deadLetters"]["stream"], data["deadLetters"]["subject"]),
             starts=data["starts"],
+            status=data.get("status") or "",
+            inbox=data.get("inbox") or "",
         )
 
     @classmethod

@@ -83,8 +83,6 @@ class _Runner:
         self._node = NodeConfig.load(_required(environment, "KRE_CONFIG"))
         self._url = _required(environment, "KRE_NATS_URL")
         self._credentials = environment.get("KRE_NATS_CREDS") or None
-        if self._credentials and not Path(self._credentials).is_file():
-            raise StartError(f"KRE_NATS_CREDS: {self._credentials} is not a file")
         self._root = Path(environment.get("KRE_PACKAGE") or os.getcwd()).resolve()
         self._ready_file = Path(ready) if (ready := environment.get("KRE_READY_FILE")) else None
         self._form = environment.get("KRE_LOG_FORMAT") or "json"
@@ -101,7 +99,7 @@ class _Runner:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         process = Process(node.version, node.workflow, node.node, self._root)
-        broker = Broker(self._url, self._credentials, f"{node.version}.{node.workflow}.{node.node}")
+        broker = Broker(self._url, self._credentials, f"{node.version}.{node.workflow}.{node.node}", node.inbox)
         session = Session(node, process, broker)
         userland = Userland(self._load, session.tell)
         try:

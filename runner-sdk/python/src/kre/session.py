@@ -11,6 +11,7 @@ from kre.handlers import Handlers
 from kre.lives import Held, Lives
 from kre.message import Message
 from kre.pull import Puller, require
+from kre.slow import Slowness
 from kre.store import Store
 from kre.userland import Job, Userland
 
@@ -33,12 +34,14 @@ class Session:
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
+        self._slowness: Slowness | None = None
 
     # From start to end
 
     async def open(self, userland: Userland, handlers: Handlers) -> None:
         """Bind to every consumer; a StartError names one that is missing."""
         self._lives.open(userland, handlers)
+        self._slowness = Slowness(self._node, self._broker, userland)
         for source in self._node.sources:
             await require(self._store, source)
         await self._bind()
@@ -117,6 +120,8 @@ class Session:
         while True:
             await asyncio.sleep(BEAT)
             await self._beat_once()
+            if self._slowness is not None:
+                await self._slowness.look()
             for puller in self._pullers:
                 if puller.silent() and self._broker.connected and not self._stopping.is_set():
                     await puller.bind()

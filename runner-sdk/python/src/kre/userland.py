@@ -60,6 +60,8 @@ class Userland:
         self._awake = False
         self._stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.running: Job | None = None
+        """The job whose handler runs now; any thread may look."""
 
     # Start and stop
 
@@ -173,7 +175,7 @@ class Userland:
             job = self._jobs.popleft()
         except IndexError:  # it was taken back
             return
-        job.began = time.perf_counter()
+        self._begin(job)
         try:
             handler = self._choose(job)
             result = contextvars.copy_context().run(self._call, job, handler)
@@ -205,7 +207,7 @@ class Userland:
                         raise
 
     async def _attempt(self, job: Job) -> None:
-        job.began = time.perf_counter()
+        self._begin(job)
         try:
             handler = self._choose(job)
             if handler.is_async:
@@ -254,7 +256,12 @@ class Userland:
         if job.outputs.refused is not None:
             raise job.outputs.refused
 
+    def _begin(self, job: Job) -> None:
+        job.began = time.perf_counter()
+        self.running = job
+
     def _end(self, job: Job) -> None:
+        self.running = None
         job.seconds = time.perf_counter() - job.began
         job.outputs.close()
         self._done(job)
