@@ -28,10 +28,10 @@ type Config struct {
 }
 
 // goodbye is how long open connections may take to end by themselves when the process is told to end.
-const goodbye = 10 * time.Second
+const goodbye = 3 * time.Second
 
 // Run holds the address until ctx ends. The process is ready when both ports are open and what the file says is in
-// force. While the process stops it takes no connections, and those that are open have 10 seconds to end.
+// force. While the process stops it takes no connections, and those that are open have 3 seconds to end.
 func Run(ctx context.Context, process *boot.Process, config Config) error {
 	a := &address{config: config, logger: process.Logger}
 	if err := a.open(); err != nil {

@@ -52,6 +52,9 @@ func Open(o Options) (*Cluster, error) {
 	if o.LogLevel == "" {
 		o.LogLevel = "info"
 	}
+	if o.PrepareAgain == 0 {
+		o.PrepareAgain = 30 * time.Second
+	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, runtimesDir), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of runtimes: %w", err)
 	}

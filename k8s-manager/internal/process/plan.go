@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -204,7 +205,39 @@ func (v *version) prepare(ctx context.Context, record versionRecord) (*plan, err
 	return p, nil
 }
 
-// layDown writes what the processes of the plan read, and the plan itself last.
+// prepareAgain makes what a version needs at the broker once more, where its processes do not become ready: it may have
+// been lost.
+func (v *version) prepareAgain(ctx context.Context) error {
+	v.rt.mu.Lock()
+	current, stuck := v.plan, false
+	for _, p := range v.parts {
+		stuck = stuck || p.failed() && p.record().Unready
+	}
+	if v.preparedAt.IsZero() { // another program has
+		v.preparedAt = time.Now()
+	}
+	due := time.Since(v.preparedAt) >= v.rt.c.o.PrepareAgain
+	v.rt.mu.Unlock()
+	if !stuck || !due {
+		return nil
+	}
+	api, err := v.rt.runtimeAPI()
+	if err != nil {
+		return err
+	}
+	file, content, files, err := readManifest(v.rt.packageDir(current.digest))
+	if err != nil {
+		return err
+	}
+	prepared, err := api.Prepare(ctx, file, content, files)
+	if err != nil {
+		return fmt.Errorf("prepare the version again: %w", err)
+	}
+	v.loop.poke() // what was prepared may be something else than before
+	return v.layDown(&plan{digest: current.digest, prepared: prepared, programs: current.programs})
+}
+
+// layDown writes what the processes of the plan read, and the plan itself last, which is the version's from then on.
 func (v *version) layDown(p *plan) error {
 	if creds := p.prepared.GetNatsCredentials(); creds != "" {
 		if err := launch.WriteCredentials(v.path(credsFile), []byte(creds)); err != nil {
@@ -226,7 +259,13 @@ func (v *version) layDown(p *plan) error {
 	if err := writeJSON(v.path(nodesFile), nodesRecord{Processes: p.processes()}); err != nil {
 		return err
 	}
-	return p.write(v.path(planFile))
+	if err := p.write(v.path(planFile)); err != nil {
+		return err
+	}
+	v.rt.mu.Lock()
+	defer v.rt.mu.Unlock()
+	v.plan, v.preparedAt = p, time.Now()
+	return nil
 }
 
 // keepPorts gives the entrypoint ports, if it has none.

@@ -10,6 +10,7 @@ package process
 import (
 	"context"
 	"io"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -17,7 +18,7 @@ import (
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
 )
 
-// Options of a Cluster. All but Log, LogLevel, Python and Cache are required.
+// Options of a Cluster. All but Log, LogLevel, PrepareAgain, Python and Cache are required.
 type Options struct {
 	Dir          string   // absolute: where everything is kept
 	Libexec      string   // folder with the programs runtime-api and entrypoint
@@ -30,6 +31,9 @@ type Options struct {
 	PublicHost                   string
 	FirstGRPCPort, FirstHTTPPort int
 	LogLevel                     string // of the processes started; empty: info
+	// PrepareAgain is how long a version whose processes do not become ready is left alone before what it needs of the
+	// broker is made again; 0: 30 s.
+	PrepareAgain time.Duration
 	Python                       string // interpreter; empty: $KRE_PYTHON, else python3 in PATH
 	Cache                        string // folder of kre's cache; empty: $KRE_CACHE, or kre in the user's cache folder
 	Accounts                     Accounts

@@ -30,14 +30,10 @@ func (v *version) start(ctx context.Context, record versionRecord) error {
 	}
 	v.clearStop()
 	if current == nil {
-		p, err := v.prepare(ctx, record)
-		if err != nil {
+		var err error
+		if current, err = v.prepare(ctx, record); err != nil {
 			return err
 		}
-		v.rt.mu.Lock()
-		v.plan = p
-		v.rt.mu.Unlock()
-		current = p
 	}
 	if err := v.freePorts(ctx); err != nil {
 		return err
@@ -57,7 +53,11 @@ func (v *version) start(ctx context.Context, record versionRecord) error {
 			return err
 		}
 	}
+	v.noOrphans()
 	v.tellPhase()
+	if err := v.prepareAgain(ctx); err != nil {
+		return err
+	}
 	if err := v.roll(ctx, jobs); err != nil {
 		return err
 	}

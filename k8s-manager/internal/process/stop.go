@@ -96,10 +96,7 @@ func (v *version) drainAndEnd(ctx context.Context, record versionRecord) error {
 		return ctx.Err()
 	}
 	v.setDoing("its processes are ending")
-	if err := v.endProcesses(ctx, entrypointGrace, isEntrypoint); err != nil {
-		return err
-	}
-	return v.endProcesses(ctx, nodeGrace, isNode)
+	return v.endInOrder(ctx, max(entrypointGrace, nodeGrace))
 }
 
 // drainCallers closes the entrypoint and waits until nobody waits there.

@@ -34,15 +34,17 @@ type version struct {
 	working sync.Mutex // held by a step, and by who ends the processes from elsewhere
 
 	// The runtime's lock guards what follows.
-	record  versionRecord
-	kept    keptRecord
-	plan    *plan            // of what runs; nil: nothing has been prepared since it stopped last
-	parts   map[string]*part // by process
-	problem error            // that keeps it from being what it should be
-	trying  time.Time        // since when there is a problem; zero: there is none
-	doing   string           // what a step is busy with, for people
-	stopAt  time.Time        // when a stop that is under way ends waiting for callers; zero: none is
-	phase   lifecycle.Phase  // that was told last
+	record     versionRecord
+	kept       keptRecord
+	plan       *plan            // of what runs; nil: nothing has been prepared since it stopped last
+	parts      map[string]*part // by process
+	preparedAt time.Time        // when the plan was made or made again; zero: by another program
+	problem    error            // that keeps it from being what it should be
+	trying     time.Time        // since when there is a problem; zero: there is none
+	doing      string           // what a step is busy with, for people
+	orphans    bool             // a process may run that is not among the parts
+	stopAt     time.Time        // when a stop that is under way ends waiting for callers; zero: none is
+	phase      lifecycle.Phase  // that was told last
 
 	filesWritten map[string][]byte // configuration files as they are on disk; only steps use it
 	filePaths    map[string]string
@@ -71,12 +73,13 @@ func (v *version) load() error {
 	if err := readJSON(v.path(keptFile), &v.kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		v.log.Error("what was kept of a version is lost", log.Error(err))
 	}
+	v.orphans = v.anyRecorded()
 	plan, err := readPlan(v.path(planFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		v.log.Error("the plan of a version is lost; it is made again", log.Error(err))
-	case v.anyRecorded(): // else the broker's side may have gone, too: it is prepared again
+	case v.orphans: // else the broker's side may have gone, too: it is prepared again
 		v.plan = plan
 	}
 	if v.plan != nil && v.wanted() && v.plan.digest == v.record.Digest {
@@ -220,12 +223,13 @@ func (v *version) setDoing(what string) {
 func (v *version) tellPhase() {
 	v.rt.mu.Lock()
 	before := v.phase
-	v.phase = v.lookPhase()
-	after := v.phase
+	after, reason := v.look()
+	v.phase = after
 	v.rt.mu.Unlock()
 	v.rt.c.tell(v.rt.name)
 	if before != after {
-		v.log.Info("a version is in another phase", zap.Stringer("phase", after), zap.Stringer("before", before))
+		v.log.Info("a version is in another phase", zap.Stringer("phase", after), zap.Stringer("before", before),
+			zap.String("reason", reason))
 		v.rt.loop.poke()
 	}
 }
@@ -254,17 +258,33 @@ func (v *version) runsSomething() bool {
 			return true
 		}
 	}
-	return v.anyRecorded()
+	return v.orphans
 }
 
 // endAll ends every process of it; those of the entrypoint first. It takes the version out of the hands of its loop.
 func (v *version) endAll(ctx context.Context, grace time.Duration) error {
 	v.working.Lock()
 	defer v.working.Unlock()
+	return v.endInOrder(ctx, grace)
+}
+
+// endInOrder ends the entrypoint and then the nodes, each within its own grace but none later than another one.
+func (v *version) endInOrder(ctx context.Context, grace time.Duration) error {
 	if err := v.endProcesses(ctx, min(grace, entrypointGrace), isEntrypoint); err != nil {
 		return err
 	}
-	return v.endProcesses(ctx, min(grace, nodeGrace), isNode)
+	if err := v.endProcesses(ctx, min(grace, nodeGrace), isNode); err != nil {
+		return err
+	}
+	v.noOrphans()
+	return nil
+}
+
+// noOrphans says that whatever runs is among the parts.
+func (v *version) noOrphans() {
+	v.rt.mu.Lock()
+	defer v.rt.mu.Unlock()
+	v.orphans = false
 }
 
 func isEntrypoint(process string) bool { return process == entrypoint }
@@ -320,10 +340,8 @@ func (v *version) endProcesses(ctx context.Context, grace time.Duration, which f
 
 // remove makes the version disappear.
 func (v *version) remove(ctx context.Context) error {
-	for _, which := range []func(string) bool{isEntrypoint, isNode} {
-		if err := v.endProcesses(ctx, time.Second, which); err != nil {
-			return err
-		}
+	if err := v.endInOrder(ctx, time.Second); err != nil {
+		return err
 	}
 	api, err := v.rt.runtimeAPI()
 	if err != nil {

@@ -272,3 +272,16 @@ func TestAVersionIsDeletedWithWhatItHasOnceItDoesNotRun(t *testing.T) {
 	})
 	require.NoError(t, w.cluster.DeleteVersion(t.Context(), "prices", "v1"))
 }
+
+func TestAVersionThatDoesNotBecomeReadyIsPreparedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.runtime(t)
+	// It finds what it needs at the broker only once that has been made again.
+	made := filepath.Join(t.TempDir(), "made")
+	waiting := strings.Replace(good, "#!/bin/sh\n", "#!/bin/sh\n[ -e "+made+" ] || exit 3\n", 1)
+	require.NoError(t, w.cluster.ApplyVersion(t.Context(), desired("v1", 1, w.upload("v1", packed("v1", waiting)))))
+	w.waitPhase(t, "v1", lifecycle.Error)
+	w.eventually(t, "prepared again", func() bool { return len(w.api.calls("prepare")) > 1 })
+	require.NoError(t, os.WriteFile(made, nil, 0o600))
+	w.waitPhase(t, "v1", lifecycle.Started)
+}
