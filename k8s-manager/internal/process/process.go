@@ -34,11 +34,11 @@ type Options struct {
 	// PrepareAgain is how long a version whose processes do not become ready is left alone before what it needs of the
 	// broker is made again; 0: 30 s.
 	PrepareAgain time.Duration
-	Python                       string // interpreter; empty: $KRE_PYTHON, else python3 in PATH
-	Cache                        string // folder of kre's cache; empty: $KRE_CACHE, or kre in the user's cache folder
-	Accounts                     Accounts
-	Dial                         func(addr string) (RuntimeAPI, error)
-	Log                          *zap.Logger
+	Python       string // interpreter; empty: $KRE_PYTHON, else python3 in PATH
+	Cache        string // folder of kre's cache; empty: $KRE_CACHE, or kre in the user's cache folder
+	Accounts     Accounts
+	Dial         func(addr string) (RuntimeAPI, error)
+	Log          *zap.Logger
 }
 
 // S3 is the object store of packages.

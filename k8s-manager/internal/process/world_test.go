@@ -55,7 +55,7 @@ func (w *world) open(t *testing.T) {
 		Dir: w.dir, Libexec: libexec, Address: []string{filepath.Join(libexec, "address")}, NATSURL: "nats://127.0.0.1:1",
 		PublicHost: "127.0.0.1", FirstGRPCPort: w.first, FirstHTTPPort: w.first + portsEach/2, Accounts: w.accounts,
 		PrepareAgain: time.Second,
-		Dial: func(string) (process.RuntimeAPI, error) { return w.api, nil },
+		Dial:         func(string) (process.RuntimeAPI, error) { return w.api, nil },
 	})
 	require.NoError(t, err)
 }
