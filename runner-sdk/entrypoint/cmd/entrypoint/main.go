@@ -59,6 +59,7 @@ func run(ctx context.Context, process *boot.Process, c config) error {
 		MaxInFlight:     c.MaxInFlight,
 		MaxRequestBytes: c.MaxRequestBytes,
 		Drain:           drain,
+		Telemetry:       process.Telemetry,
 	}, grpcListener, httpListener, logger)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -32,6 +33,7 @@ type Call struct {
 	rpc    *service.RPC
 	caller Caller
 	begun  time.Time
+	span   trace.Span // nil: nobody collects traces
 
 	answer   chan wire.Reply
 	refused  chan Refusal
@@ -210,9 +212,10 @@ func (c *Call) Timing(answer Answer) string {
 	return timing(answer.reply, c.begun, time.Now())
 }
 
-// End logs the call, once, with the error that the caller is answered with.
+// End logs and counts the call, once, with the error that the caller is answered with.
 func (c *Call) End(err error) {
 	code := status.Code(err)
+	c.x.observer.end(c, code, err)
 	entry := c.x.logger.Check(level(code), "call")
 	if entry == nil {
 		return

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/telemetry"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/service"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
@@ -31,7 +32,8 @@ type Broker interface {
 
 // Options of an exchange.
 type Options struct {
-	MaxInFlight int // requests; DefaultMaxInFlight when 0
+	MaxInFlight int                 // requests; DefaultMaxInFlight when 0
+	Telemetry   telemetry.Telemetry // where calls are counted and traced; the zero value: nowhere
 }
 
 // Exchange joins requests and answers. All methods are safe for concurrent use.
@@ -40,6 +42,7 @@ type Exchange struct {
 	replyTo     string // subject on which this instance gets replies
 	logger      *zap.Logger
 	maxInFlight int64
+	observer    observer
 
 	inFlight atomic.Int64
 	waiting  *waiting
@@ -61,16 +64,19 @@ func New(broker Broker, replyTo string, logger *zap.Logger, options Options) *Ex
 	if options.MaxInFlight <= 0 {
 		options.MaxInFlight = DefaultMaxInFlight
 	}
-	return &Exchange{
+	x := &Exchange{
 		broker: broker, replyTo: replyTo, logger: logger, maxInFlight: int64(options.MaxInFlight),
 		waiting: newWaiting(), idle: make(chan struct{}, 1), over: make(chan struct{}),
 	}
+	x.observer = newObserver(options.Telemetry, x.Waiting)
+	return x
 }
 
 // Begin makes a call out of a request, before its payload is read. The call is there even when the error, a status for
 // the caller, says that there is no use in reading on. End it in any case.
 func (x *Exchange) Begin(rpc *service.RPC, caller Caller) (*Call, error) {
 	call := &Call{ID: NewID(), x: x, rpc: rpc, caller: caller, begun: time.Now()}
+	x.observer.begin(call)
 	if err := x.refused(call); err != nil {
 		return call, err
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/telemetry"
 	"github.com/konstellation-io/kre/krt/plan"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/broker"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/exchange"
@@ -34,6 +35,8 @@ type Options struct {
 	MaxInFlight     int           // requests; exchange.DefaultMaxInFlight when 0
 	MaxRequestBytes int           // DefaultMaxRequestBytes when 0
 	Drain           time.Duration // how long those who wait may wait on when the instance stops
+
+	Telemetry telemetry.Telemetry // where calls are counted and traced
 }
 
 // Instance is a running entrypoint.
@@ -66,7 +69,7 @@ func Start(ctx context.Context, options Options, grpcListener, httpListener net.
 	i.options.Broker.Inbox = options.Config.Inbox
 	i.broker = broker.New(i.options.Broker, logger)
 	replyTo := options.Config.ReplyTo + "." + i.id
-	i.exchange = exchange.New(i.broker, replyTo, logger, exchange.Options{MaxInFlight: options.MaxInFlight})
+	i.exchange = exchange.New(i.broker, replyTo, logger, exchange.Options{MaxInFlight: options.MaxInFlight, Telemetry: options.Telemetry})
 	if err := i.broker.Open(i.exchange, replyTo); err != nil {
 		return nil, errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
