@@ -25,3 +25,5 @@ require (
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )
+
+require github.com/konstellation-io/kre/embedded v0.0.0 // indirect

@@ -3,6 +3,7 @@ package documents
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -18,8 +19,11 @@ type handler struct {
 // Enabled is part of slog.Handler.
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
 
-// Handle is part of slog.Handler.
+// Handle is part of slog.Handler. What FerretDB answered is told to who asked, and may hold what is nobody else's business.
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "Response ") {
+		return nil
+	}
 	level := zapcore.WarnLevel
 	if r.Level >= slog.LevelError {
 		level = zapcore.ErrorLevel

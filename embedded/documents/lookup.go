@@ -14,15 +14,15 @@ type collection struct {
 }
 
 // lookup is the request for one document by `_id`.
-func (c collection) lookup(id int32, document bsoncore.Value, projection bsoncore.Document) message {
+func (c collection) lookup(id int32, document bsoncore.Value) message {
 	find := bsoncore.NewDocumentBuilder().
 		AppendString("find", c.name).
-		AppendDocument("filter", bsoncore.NewDocumentBuilder().AppendValue("_id", document).Build())
-	if projection != nil {
-		find.AppendDocument("projection", projection)
-	}
-	find.AppendInt32("limit", 1).AppendBoolean("singleBatch", true).AppendString("$db", c.database)
-	return newMessage(id, append([]byte{0}, find.Build()...))
+		AppendDocument("filter", bsoncore.NewDocumentBuilder().AppendValue("_id", document).Build()).
+		AppendInt32("limit", 1).
+		AppendBoolean("singleBatch", true).
+		AppendString("$db", c.database).
+		Build()
+	return newMessage(id, append([]byte{0}, find...))
 }
 
 // firstBatch is what an answer to a find holds; false: it is another answer.

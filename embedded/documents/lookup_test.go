@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -175,6 +176,32 @@ func TestAPageIsWhatFerretDBWouldAnswer(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+func TestAPageHoldsDocumentsAsTheyAre(t *testing.T) {
+	things := connect(t, start(t, documents.Options{}).URI())
+	known := bson.D{
+		{Key: "text", Value: "a \"b\" \\ <&> ü \u2028 \x01"}, {Key: "empty", Value: ""}, {Key: "int", Value: int32(-5)}, {Key: "long", Value: int64(1) << 62},
+		{Key: "yes", Value: true}, {Key: "at", Value: time.UnixMilli(-1234)}, {Key: "bytes", Value: []byte{0, 255, 7}},
+		{Key: "other bytes", Value: bson.Binary{Subtype: 4, Data: []byte("0123456789abcdef")}},
+		{Key: "id", Value: bson.NewObjectID()}, {Key: "nothing", Value: nil}, {Key: "none", Value: bson.D{}}, {Key: "no items", Value: bson.A{}},
+		{Key: "z", Value: bson.D{{Key: "b", Value: bson.A{int32(1), "x", bson.D{{Key: "c", Value: int64(2)}}}}, {Key: "a", Value: "y"}}},
+	}
+	_, err := things.InsertMany(t.Context(), []any{
+		append(bson.D{{Key: "_id", Value: "known"}}, known...),
+		append(bson.D{{Key: "_id", Value: "with a double"}, {Key: "double", Value: 1.5}}, known...), // which only FerretDB reads
+	})
+	require.NoError(t, err)
+	for _, id := range []string{"known", "with a double"} {
+		filter := bson.D{{Key: "_id", Value: bson.M{"$gte": id, "$lte": id}}}
+		want, err := things.FindOne(t.Context(), bson.M{"$and": bson.A{filter}}).Raw()
+		require.NoError(t, err)
+		cursor, err := things.Find(t.Context(), filter, options.Find().SetLimit(5))
+		require.NoError(t, err)
+		var got []bson.Raw
+		require.NoError(t, cursor.All(t.Context(), &got))
+		require.Equal(t, []bson.Raw{want}, got)
 	}
 }
 

@@ -3,6 +3,7 @@ package documents
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,18 +13,12 @@ import (
 )
 
 // A page has a filter like `{_id: {$gt: "a/", $lt: "a0"}, action: "start"}`, a limit, and no order but that of `_id`; or it
-// names its ids, `{_id: {$in: […]}}`. The proxy finds the ids by an index of its own, looks the documents up one by one,
-// and answers by itself.
+// names its ids, `{_id: {$in: […]}}`. The proxy reads it by an index of its own, and answers by itself.
 
 const (
 	maxPage      = 1000     // documents of a page that is made so
 	maxPageBytes = 16 << 20 // and its bytes
-	maxIDs       = 200      // ids that are asked for at once
-
-	// lookUpsAtOnce are sent before the first is answered. They are few enough for any socket to take them at once, so that
-	// the server never waits for somebody to read what it answers while the proxy waits for it to read.
-	lookUpsAtOnce = 16
-	pageWithin    = 30 * time.Second
+	pageWithin   = 30 * time.Second
 )
 
 // page is a find that can be answered so.
@@ -35,7 +30,7 @@ type page struct {
 	conditions []bsoncore.Element // what else has to be equal
 	descending bool
 	limit      int
-	projection bsoncore.Document // nil: all fields
+	fields     []string // besides `_id`; nil: all
 }
 
 // bound is one end of the range.
@@ -62,7 +57,7 @@ func pageOf(r request) (page, bool) {
 	}
 	p := page{collection: c}
 	for _, e := range elements {
-		if !p.read(e.Key(), e.Value()) {
+		if !p.readOption(e.Key(), e.Value()) {
 			return page{}, false
 		}
 	}
@@ -79,8 +74,8 @@ func (p *page) known() bool {
 	return lower && p.limit > 0 && p.limit <= maxPage
 }
 
-// read reads one option of a find; false: one that changes what is found or how, in a way that is not known here.
-func (p *page) read(option string, value bsoncore.Value) bool {
+// readOption reads one option of a find; false: one that changes what is found or how, in a way that is not known here.
+func (p *page) readOption(option string, value bsoncore.Value) bool {
 	switch option {
 	case "find", "$db", "lsid", "$readPreference", "$clusterTime", "maxTimeMS", "singleBatch", "batchSize", "comment":
 		return true
@@ -89,9 +84,7 @@ func (p *page) read(option string, value bsoncore.Value) bool {
 		p.limit = int(limit)
 		return ok
 	case "projection":
-		var ok bool
-		p.projection, ok = value.DocumentOK()
-		return ok && (len(p.conditions) == 0 || len(p.projection) == 0)
+		return p.readProjection(value)
 	case "sort":
 		return p.readSort(value)
 	case "filter":
@@ -138,7 +131,26 @@ func (p *page) readFilter(value bsoncore.Value) bool {
 			return false
 		}
 	}
-	return len(p.conditions) == 0 || len(p.projection) == 0
+	return true
+}
+
+// readProjection knows those that name what is wanted.
+func (p *page) readProjection(value bsoncore.Value) bool {
+	projection, ok := value.DocumentOK()
+	if !ok {
+		return false
+	}
+	elements, err := projection.Elements()
+	if err != nil {
+		return false
+	}
+	for _, e := range elements {
+		if wanted, ok := e.Value().AsInt64OK(); !ok || wanted != 1 || !plain(e.Key()) {
+			return false
+		}
+		p.fields = append(p.fields, e.Key())
+	}
+	return true
 }
 
 func (p *page) readRange(operators bsoncore.Document) bool {
@@ -195,121 +207,65 @@ func plain(field string) bool {
 	return field != ""
 }
 
-// find is the answer to the request; nil: FerretDB had better answer. Nobody may write meanwhile.
-func (p *page) find(s *session, x *indexes, request int32) (message, error) {
+// find is the answer to the request; nil: FerretDB had better answer.
+func (p *page) find(x *indexes, request int32) (message, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), pageWithin)
 	defer cancel()
-	found := batch{limit: p.limit, array: bsoncore.NewArrayBuilder()}
-	if p.named != nil {
-		found.limit = len(p.named)
-		if known, err := p.lookUp(s, request, p.named, &found); err != nil || !known {
-			return nil, err
-		}
-		return p.answer(request, found.array.Build()), nil
-	}
-	atOnce := min(maxIDs, p.limit)
-	for {
-		ids, err := p.ids(ctx, x, atOnce)
-		if err != nil {
-			return nil, err
-		}
-		if known, err := p.lookUp(s, request, ids, &found); err != nil || !known {
-			return nil, err
-		}
-		if found.documents == found.limit || len(ids) < atOnce {
-			return p.answer(request, found.array.Build()), nil
-		}
-		p.goOnBehind(ids[len(ids)-1])
-	}
-}
-
-// batch is what has been found so far.
-type batch struct {
-	limit, documents, bytes int
-	array                   *bsoncore.ArrayBuilder
-}
-
-// lookUp adds the documents of these ids that are wanted, until there are enough; not known: FerretDB had better answer.
-func (p *page) lookUp(s *session, request int32, ids []string, found *batch) (known bool, err error) {
-	for some := range slices.Chunk(ids, lookUpsAtOnce) {
-		if found.documents == found.limit {
-			break
-		}
-		answers, err := s.exchangeAll(p.lookups(request, some))
-		if err != nil {
-			return false, err
-		}
-		for _, answer := range answers {
-			if known := p.add(answer, found); !known {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
-}
-
-func (p *page) lookups(request int32, ids []string) []message {
-	requests := make([]message, len(ids))
-	for i, id := range ids {
-		value := bsoncore.Value{Type: bsoncore.TypeString, Data: bsoncore.AppendString(nil, id)}
-		requests[i] = p.lookup(request, value, p.projection)
-	}
-	return requests
-}
-
-// add adds the document of an answer, if there is one, it is wanted, and there is room.
-func (p *page) add(answer message, found *batch) (known bool) {
-	documents, ok := firstBatch(answer)
-	if !ok {
-		return false
-	}
-	for _, d := range documents {
-		meets, known := p.meets(d)
-		if !known {
-			return false
-		}
-		if !meets || found.documents == found.limit {
-			continue
-		}
-		if found.bytes += len(d); found.bytes > maxPageBytes {
-			return false
-		}
-		found.array.AppendDocument(d)
-		found.documents++
-	}
-	return true
-}
-
-// meets says whether a document is wanted; not known: it has a list in the field, which may contain the value.
-func (p *page) meets(d bsoncore.Document) (meets, known bool) {
-	meets = true
-	for _, c := range p.conditions {
-		value := d.Lookup(c.Key())
-		if value.Type == bsoncore.TypeArray {
-			return false, false
-		}
-		meets = meets && value.Type == c.Value().Type && bytes.Equal(value.Data, c.Value().Data)
-	}
-	return meets, true
-}
-
-func (p *page) goOnBehind(id string) {
-	operator := ">"
-	if p.descending {
-		operator = "<"
-	}
-	p.bounds = append(p.bounds, bound{operator: operator, value: id})
-}
-
-// ids are the next ones in the range. Some may be of documents that do not belong here: an ObjectID looks like a string.
-func (p *page) ids(ctx context.Context, x *indexes, limit int) ([]string, error) {
-	db, table, err := x.table(ctx, p.collection)
-	if err != nil || table == "" {
+	array := bsoncore.NewArrayBuilder()
+	known, err := p.read(ctx, x, array)
+	if err != nil || !known {
 		return nil, err
 	}
+	return p.answer(request, array.Build()), nil
+}
+
+// read adds what is found; not known: there is something of which FerretDB knows more.
+func (p *page) read(ctx context.Context, x *indexes, found *bsoncore.ArrayBuilder) (known bool, err error) {
+	db, table, err := x.table(ctx, p.collection)
+	if err != nil || table == "" || p.named != nil && len(p.named) == 0 {
+		return err == nil, err
+	}
+	query, args := p.query(table)
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	documents, size := 0, 0
+	for (p.named != nil || documents < p.limit) && rows.Next() {
+		var stored []byte
+		if err := rows.Scan(&stored); err != nil {
+			return false, err
+		}
+		document, err := decode(stored)
+		if err != nil {
+			return false, nil // it holds what is not known here
+		}
+		meets, known := p.meets(document)
+		if size += len(document); !known || size > maxPageBytes {
+			return false, nil
+		}
+		if meets {
+			found.AppendDocument(p.project(document))
+			documents++
+		}
+	}
+	return true, rows.Err()
+}
+
+// query finds what may be wanted, in order. That is more than what is: an ObjectID looks like a string.
+func (p *page) query(table string) (string, []any) {
 	var query strings.Builder
 	var args []any
-	fmt.Fprintf(&query, "SELECT %s FROM %s WHERE typeof(%s) = 'text'", asText, quote(table), asText)
+	fmt.Fprintf(&query, "SELECT %s FROM %s WHERE ", column, quote(table))
+	if p.named != nil {
+		fmt.Fprintf(&query, "%s IN (?%s)", asText, strings.Repeat(", ?", len(p.named)-1))
+		for _, name := range p.named {
+			args = append(args, name)
+		}
+		return query.String(), args
+	}
+	fmt.Fprintf(&query, "typeof(%s) = 'text'", asText)
 	for _, b := range p.bounds {
 		fmt.Fprintf(&query, " AND %s %s ?", asText, b.operator)
 		args = append(args, b.value)
@@ -322,8 +278,35 @@ func (p *page) ids(ctx context.Context, x *indexes, limit int) ([]string, error)
 	if p.descending {
 		query.WriteString(" DESC")
 	}
-	fmt.Fprintf(&query, " LIMIT %d", limit)
-	return names(ctx, db, query.String(), args...)
+	return query.String(), args
+}
+
+// project leaves of a document what is asked for.
+func (p *page) project(d bsoncore.Document) bsoncore.Document {
+	if p.fields == nil {
+		return d
+	}
+	elements, _ := d.Elements() // it has just been made
+	projected := bsoncore.NewDocumentBuilder()
+	for _, e := range elements {
+		if e.Key() == "_id" || slices.Contains(p.fields, e.Key()) {
+			projected.AppendValue(e.Key(), e.Value())
+		}
+	}
+	return projected.Build()
+}
+
+// meets says whether a document is wanted; not known: it has a list in the field, which may contain the value.
+func (p *page) meets(d bsoncore.Document) (meets, known bool) {
+	meets = d.Lookup("_id").Type == bsoncore.TypeString
+	for _, c := range p.conditions {
+		value := d.Lookup(c.Key())
+		if value.Type == bsoncore.TypeArray {
+			return false, false
+		}
+		meets = meets && value.Type == c.Value().Type && bytes.Equal(value.Data, c.Value().Data)
+	}
+	return meets, true
 }
 
 func (p *page) answer(request int32, batch bsoncore.Array) message {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,7 +19,7 @@ type proxy struct {
 	behind   string // host:port of FerretDB
 	indexes  *indexes
 	log      *zap.Logger
-	turn     sync.RWMutex // held by who writes, and shared by who reads in several steps
+	turn     sync.Mutex // held by who writes
 	running  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -101,8 +100,11 @@ func (p *proxy) answer(s *session, r request) (message, error) {
 		return p.write(s, r)
 	}
 	if page, ok := pageOf(r); ok {
-		if answer, err := p.page(s, r, page); err != nil || answer != nil {
-			return answer, err
+		answer, err := page.find(p.indexes, r.id())
+		if err != nil {
+			p.log.Warn("cannot read a page by an index", zap.Error(err))
+		} else if answer != nil {
+			return answer, nil
 		}
 	}
 	return s.exchange(r.message)
@@ -114,7 +116,7 @@ func (p *proxy) write(s *session, r request) (message, error) {
 	defer p.turn.Unlock()
 	request := r.message
 	if g, ok := guardOf(r); ok {
-		found, err := s.exchange(g.lookup(r.id(), g.id, nil))
+		found, err := s.exchange(g.lookup(r.id(), g.id))
 		if err != nil {
 			return nil, err
 		}
@@ -130,34 +132,16 @@ func (p *proxy) write(s *session, r request) (message, error) {
 	return answer, nil
 }
 
-func (p *proxy) page(s *session, r request, page page) (message, error) {
-	p.turn.RLock()
-	defer p.turn.RUnlock()
-	return page.find(s, p.indexes, r.id())
-}
-
 // exchange asks FerretDB.
 func (s *session) exchange(m message) (message, error) {
-	answers, err := s.exchangeAll([]message{m})
-	if err != nil {
-		return nil, err
-	}
-	return answers[0], nil
-}
-
-// exchangeAll asks FerretDB several things, which it answers one after the other.
-func (s *session) exchangeAll(requests []message) ([]message, error) {
-	if _, err := s.server.Write(slices.Concat(requests...)); err != nil {
+	if _, err := s.server.Write(m); err != nil {
 		return nil, fmt.Errorf("the document server takes nothing: %w", err)
 	}
-	answers := make([]message, len(requests))
-	for i := range requests {
-		var err error
-		if answers[i], err = readMessage(s.fromServer); err != nil {
-			return nil, fmt.Errorf("the document server does not answer: %w", err)
-		}
+	answer, err := readMessage(s.fromServer)
+	if err != nil {
+		return nil, fmt.Errorf("the document server does not answer: %w", err)
 	}
-	return answers, nil
+	return answer, nil
 }
 
 func (p *proxy) enter(s *session) bool {
