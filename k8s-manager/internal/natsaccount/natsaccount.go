@@ -268,16 +268,18 @@ func makeSeed(file string) (nkeys.KeyPair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a NATS account: %w", err)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // made with mode 0600
+	// What a killed one has left is written over.
+	part := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".part")
+	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("keep the seed of a NATS account: %w", err)
 	}
-	_, err = temp.Write(append(seed, '\n'))
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file)
+	_, err = out.Write(append(seed, '\n'))
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		err = os.Rename(part, file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keep the seed of a NATS account: %w", errors.Join(err, os.Remove(temp.Name())))
+		return nil, fmt.Errorf("keep the seed of a NATS account: %w", errors.Join(err, os.Remove(part)))
 	}
 	return account, nil
 }

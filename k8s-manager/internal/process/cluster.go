@@ -102,6 +102,12 @@ const adoptPatience = 3 * time.Second
 // load reads a runtime from its directory; nil: there is none.
 func (c *Cluster) load(entry fs.DirEntry) *runtime {
 	rt := newRuntime(c, entry.Name())
+	if err := sweepPartial(rt.dir); err != nil {
+		c.o.Log.Warn("looking at a runtime", log.Runtime(rt.name), log.Error(err))
+	}
+	if _, err := os.Stat(rt.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil // it had only just been begun
+	}
 	err := readJSON(rt.path(runtimeFile), &rt.record)
 	if err != nil {
 		// Whoever knows what should be tells it again, and everything is found then.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // The names of files, as the README tells them.
@@ -41,20 +42,45 @@ func writeJSON(name string, value any) error {
 	return nil
 }
 
+const partial = ".part" // ends the name of a file that is being written
+
+// writeWhole is called by one at a time for a file, so that what a killed one has left is written over.
 func writeWhole(name string, content []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*") // made with mode 0600
+	part := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+partial)
+	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = temp.Write(content)
+	_, err = file.Write(content)
 	if err == nil {
-		err = temp.Sync()
+		err = file.Sync()
 	}
-	if err = errors.Join(err, temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), name)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(part, name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
+		return errors.Join(err, os.Remove(part))
+	}
+	return nil
+}
+
+// sweepPartial removes what a killed program was writing in a directory, and the directory if it was only just made.
+func sweepPartial(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("clean up: %w", err)
+	}
+	left := len(entries)
+	for _, entry := range entries {
+		if name := entry.Name(); strings.HasPrefix(name, ".") && strings.HasSuffix(name, partial) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return fmt.Errorf("clean up: %w", err)
+			}
+			left--
+		}
+	}
+	if left == 0 {
+		return os.Remove(dir)
 	}
 	return nil
 }

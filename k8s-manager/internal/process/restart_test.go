@@ -190,3 +190,20 @@ func TestARuntimeWhoseFileIsLostIsFoundAgainWhenItIsApplied(t *testing.T) {
 	w.waitPhase(t, "v1", lifecycle.Started)
 	require.Equal(t, pids, w.pids(t, "v1"))
 }
+
+func TestARestartRemovesWhatHadOnlyJustBeenBegun(t *testing.T) {
+	w := newWorld(t)
+	w.runtime(t)
+	w.cluster.Close()
+	for _, half := range []string{"../begun", "versions/v1"} {
+		require.NoError(t, os.MkdirAll(w.path(half), 0o700))
+	}
+	for _, half := range []string{"../begun/.runtime.json.part", "versions/v1/.version.json.part", ".runtime.json.part"} {
+		require.NoError(t, os.WriteFile(w.path(half), []byte("{"), 0o600))
+	}
+	w.open(t)
+	require.NoDirExists(t, w.path("../begun"))
+	require.NoDirExists(t, w.path("versions/v1"))
+	require.NoFileExists(t, w.path(".runtime.json.part"))
+	require.Empty(t, w.status(t).Versions)
+}

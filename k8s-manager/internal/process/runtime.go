@@ -87,6 +87,12 @@ func (rt *runtime) loadVersions() {
 	}
 	for _, entry := range entries {
 		v := newVersion(rt, entry.Name())
+		if err := sweepPartial(v.dir); err != nil {
+			rt.log.Warn("looking at a version", log.Version(v.name), log.Error(err))
+		}
+		if _, err := os.Stat(v.dir); errors.Is(err, fs.ErrNotExist) {
+			continue // it had only just been begun
+		}
 		if err := v.load(); err != nil {
 			rt.log.Error("a version cannot be read and is left alone", log.Version(v.name), log.Error(err))
 			continue

@@ -1,0 +1,36 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// programs is the folder of k8s-manager, and of what stands in for runtime-api and entrypoint.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "kre-manager-*")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // the end
+	programs = dir
+	for program, source := range map[string]string{"k8s-manager": ".", "runtime-api": "./testdata/standin"} {
+		output, err := exec.Command("go", "build", "-o", filepath.Join(dir, program), source).CombinedOutput()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%v\n%s", err, output)
+			return 1
+		}
+	}
+	if err := os.Link(filepath.Join(dir, "runtime-api"), filepath.Join(dir, "entrypoint")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
