@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
+	"github.com/konstellation-io/kre/kit/proc"
 )
 
 const tick = 5 * time.Millisecond
@@ -67,11 +68,13 @@ func TestARestartFinishesAStop(t *testing.T) {
 	before := w.pids(t, "v1")
 	w.cluster.Close()
 	kill(t, before["entrypoint-0"]) // it had come so far
+	kill(t, before["work.a-0"])
 	w.edit(t, func(fields map[string]any) { fields["running"], fields["revision"] = false, 2 }, "versions", "v1", "version.json")
 	w.open(t)
 	w.waitPhase(t, "v1", lifecycle.Stopped)
 	for _, name := range processes {
 		require.False(t, w.record(t, "v1", name).Runs())
+		require.Equal(t, proc.StateStopped, w.record(t, "v1", name).State)
 	}
 	require.Empty(t, w.api.calls("close"), "there was nobody to close")
 	w.eventually(t, "counted", func() bool { return len(w.api.calls("count")) > 0 })

@@ -30,6 +30,9 @@ func (v *version) start(ctx context.Context, record versionRecord) error {
 	}
 	v.clearStop()
 	if current == nil {
+		if err := v.bury(ctx); err != nil {
+			return err
+		}
 		var err error
 		if current, err = v.prepare(ctx, record); err != nil {
 			return err
@@ -62,6 +65,18 @@ func (v *version) start(ctx context.Context, record versionRecord) error {
 		return err
 	}
 	return v.reopen(ctx)
+}
+
+// bury makes records say that the processes have ended which did so while nobody looked, so that their end is not taken for
+// a failure of the next start.
+func (v *version) bury(ctx context.Context) error {
+	v.rt.mu.Lock()
+	orphans := v.orphans
+	v.rt.mu.Unlock()
+	if !orphans {
+		return nil
+	}
+	return v.endInOrder(ctx, nodeGrace)
 }
 
 // freePorts gives the entrypoint other ports where somebody has taken one while it did not run.

@@ -42,7 +42,7 @@ type version struct {
 	problem    error            // that keeps it from being what it should be
 	trying     time.Time        // since when there is a problem; zero: there is none
 	doing      string           // what a step is busy with, for people
-	orphans    bool             // a process may run that is not among the parts
+	orphans    bool             // a process may run, or be recorded as if it did, that is not among the parts
 	stopAt     time.Time        // when a stop that is under way ends waiting for callers; zero: none is
 	phase      lifecycle.Phase  // that was told last
 
@@ -73,13 +73,13 @@ func (v *version) load() error {
 	if err := readJSON(v.path(keptFile), &v.kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		v.log.Error("what was kept of a version is lost", log.Error(err))
 	}
-	v.orphans = v.anyRecorded()
+	v.orphans = v.anyRecorded(func(r proc.Record) bool { return r.State != proc.StateStopped })
 	plan, err := readPlan(v.path(planFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		v.log.Error("the plan of a version is lost; it is made again", log.Error(err))
-	case v.orphans: // else the broker's side may have gone, too: it is prepared again
+	case v.anyRecorded(func(r proc.Record) bool { return r.PID != 0 }): // else the broker's side may have gone, too: it is prepared again
 		v.plan = plan
 	}
 	if v.plan != nil && v.wanted() && v.plan.digest == v.record.Digest {
@@ -124,9 +124,9 @@ func (v *version) recorded() []string {
 	return names
 }
 
-// anyRecorded tells whether a process runs that some supervisor has started.
-func (v *version) anyRecorded() bool {
-	return slices.ContainsFunc(v.recorded(), func(name string) bool { return lastRecord(v.stateFile(name)).PID != 0 })
+// anyRecorded tells whether the record of any process is such.
+func (v *version) anyRecorded(is func(proc.Record) bool) bool {
+	return slices.ContainsFunc(v.recorded(), func(name string) bool { return is(lastRecord(v.stateFile(name))) })
 }
 
 // write records what should be; the caller has the lock.
