@@ -1,8 +1,10 @@
 package broker_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -23,6 +25,25 @@ import (
 
 	"github.com/konstellation-io/kre/embedded/broker"
 )
+
+// serve names the operator's folder that a child of this test serves.
+const serve = "KRE_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serve); dir != "" {
+		o, err := broker.InitOperator(dir)
+		if err == nil {
+			var b *broker.Broker
+			if b, err = broker.StartOperator(context.Background(), o, broker.OperatorOptions{}); err == nil {
+				fmt.Println(b.URL())
+				select {} // until it is killed
+			}
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // patience is for a machine that has a lot to do.
 const patience = time.Minute
@@ -246,6 +267,32 @@ func TestAccountsAndTheirStreamsAreThereAfterARestart(t *testing.T) {
 	require.Equal(t, []string{"kept"}, stored(t, b.URL(), a, "s"))
 }
 
+func TestKeepsWhatItConfirmedWhenItsProcessIsKilled(t *testing.T) {
+	o := initOperator(t)
+	var a account
+	const rounds = 3
+	for round := range rounds {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), serve+"="+o.Dir())
+		var stderr strings.Builder
+		child.Stderr = &stderr
+		stdout, err := child.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, child.Start())
+		url, err := bufio.NewReader(stdout).ReadString('\n')
+		require.NoError(t, err)
+		url = strings.TrimSpace(url)
+		if round == 0 {
+			a = push(t, o, system(t, o, url))
+		}
+		store(t, url, a, "s", strconv.Itoa(round))
+		require.NoError(t, child.Process.Kill())
+		require.Error(t, child.Wait())
+		require.Empty(t, stderr.String())
+	}
+	require.Equal(t, []string{"0", "1", "2"}, stored(t, startOperator(t, o).URL(), a, "s"))
+}
+
 func TestStreamsAreWhereTheyAreTold(t *testing.T) {
 	o := initOperator(t)
 	elsewhere := filepath.Join(t.TempDir(), "streams")
@@ -308,7 +355,7 @@ func TestANatsServerOfItsOwnRunsWithTheConfiguration(t *testing.T) {
 	go func() { ended <- server.Wait() }()
 	t.Cleanup(func() {
 		if server.Process.Kill() == nil {
-			<-ended
+			_ = <-ended
 		}
 	})
 	select {

@@ -38,7 +38,8 @@ func TestKeepsWhatItConfirmedWhenItsProcessIsKilled(t *testing.T) {
 	for round := range rounds {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), serve+"="+dir)
-		child.Stderr = os.Stderr
+		var stderr strings.Builder
+		child.Stderr = &stderr
 		stdout, err := child.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, child.Start())
@@ -53,6 +54,7 @@ func TestKeepsWhatItConfirmedWhenItsProcessIsKilled(t *testing.T) {
 		disconnect() // which would wait for a server that is gone
 		require.NoError(t, child.Process.Signal(syscall.SIGKILL))
 		require.Error(t, child.Wait())
+		require.Empty(t, stderr.String(), "it tells nobody but its logger")
 	}
 
 	s := start(t, documents.Options{Dir: dir})

@@ -67,14 +67,14 @@ func (p *proxy) serve() {
 		}
 		go func() {
 			defer p.leave(s)
-			if err := p.talk(s); err != nil && !ended(err) {
+			if err := p.talk(s); !ended(err) {
 				p.log.Warn("a client's connection ended", zap.Error(err))
 			}
 		}()
 	}
 }
 
-// talk hands on requests and their answers until one side ends.
+// talk hands on requests and their answers until one side ends, which is its error.
 func (p *proxy) talk(s *session) error {
 	for {
 		r, err := readRequest(s.fromClient)

@@ -151,7 +151,7 @@ func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (
 	case <-ctx.Done():
 		g.closing.Store(true)
 		err := errors.Join(ctx.Err(), server.ShutDown())
-		<-g.ended
+		_ = <-g.ended // with an error, always: its listener is closed
 		return nil, err
 	}
 }
@@ -159,7 +159,7 @@ func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (
 func (g *gateway) close() error {
 	g.closing.Store(true)
 	err := g.server.ShutDown()
-	<-g.ended // with an error, always: its listener is closed
+	_ = <-g.ended // with an error, always: its listener is closed
 	g.backend.Shutdown()
 	return err
 }
