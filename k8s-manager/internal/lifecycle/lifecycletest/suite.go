@@ -72,9 +72,10 @@ func (s suite) waitGone(t *testing.T, name string) {
 	}, patience, tick)
 }
 
-func (s suite) waitPhase(t *testing.T, runtime, version string, phase lifecycle.Phase) {
+// waitPhase waits for a version of the runtime one.
+func (s suite) waitPhase(t *testing.T, version string, phase lifecycle.Phase) {
 	t.Helper()
-	s.wait(t, runtime, func(status lifecycle.RuntimeStatus) bool {
+	s.wait(t, "one", func(status lifecycle.RuntimeStatus) bool {
 		for _, v := range status.Versions {
 			if v.Name == version {
 				return v.Phase == phase
@@ -139,21 +140,21 @@ func versions(t *testing.T, s suite) {
 	s.runtime(t, "one")
 	v := s.Version("one", "v1")
 	require.NoError(t, s.Cluster.ApplyVersion(t.Context(), v))
-	s.waitPhase(t, "one", "v1", lifecycle.Started)
+	s.waitPhase(t, "v1", lifecycle.Started)
 	status := s.status(t, "one").Versions[0]
 	require.Equal(t, v.Digest, status.Digest)
 	require.NotEmpty(t, status.GRPCAddress)
 	require.Regexp(t, `^http://`, status.HTTPAddress)
 	v.Revision, v.Running = 2, false
 	require.NoError(t, s.Cluster.ApplyVersion(t.Context(), v))
-	s.waitPhase(t, "one", "v1", lifecycle.Stopped)
+	s.waitPhase(t, "v1", lifecycle.Stopped)
 	status = s.status(t, "one").Versions[0]
 	require.EqualValues(t, 2, status.Revision)
 	require.Empty(t, status.GRPCAddress)
 	require.Empty(t, status.HTTPAddress)
 	v.Revision, v.Running = 3, true
 	require.NoError(t, s.Cluster.ApplyVersion(t.Context(), v))
-	s.waitPhase(t, "one", "v1", lifecycle.Started)
+	s.waitPhase(t, "v1", lifecycle.Started)
 }
 
 func deletedVersions(t *testing.T, s suite) {
@@ -163,7 +164,7 @@ func deletedVersions(t *testing.T, s suite) {
 	requireKind(t, fault.Precondition, s.Cluster.DeleteVersion(t.Context(), "one", "v1"))
 	v.Revision, v.Running = 2, false
 	require.NoError(t, s.Cluster.ApplyVersion(t.Context(), v))
-	s.waitPhase(t, "one", "v1", lifecycle.Stopped)
+	s.waitPhase(t, "v1", lifecycle.Stopped)
 	require.NoError(t, s.Cluster.DeleteVersion(t.Context(), "one", "v1"))
 	s.wait(t, "one", func(status lifecycle.RuntimeStatus) bool { return len(status.Versions) == 0 })
 	require.NoError(t, s.Cluster.ApplyVersion(t.Context(), s.Version("one", "v1")), "its revision is forgotten")
@@ -173,7 +174,7 @@ func published(t *testing.T, s suite) {
 	s.runtime(t, "one")
 	for _, name := range []string{"v1", "v2"} {
 		require.NoError(t, s.Cluster.ApplyVersion(t.Context(), s.Version("one", name)))
-		s.waitPhase(t, "one", name, lifecycle.Started)
+		s.waitPhase(t, name, lifecycle.Started)
 	}
 	for i, name := range []string{"v1", "v2", "", "v1"} {
 		require.NoError(t, s.Cluster.ApplyRuntime(t.Context(),
@@ -222,7 +223,7 @@ func notified(t *testing.T, s suite) {
 	before := count("one")
 	require.NoError(t, s.Cluster.ApplyVersion(t.Context(), s.Version("one", "v1")))
 	require.Eventually(t, func() bool { return count("one") > before }, patience, tick)
-	s.waitPhase(t, "one", "v1", lifecycle.Started)
+	s.waitPhase(t, "v1", lifecycle.Started)
 	stop()
 	before = count("two")
 	s.runtime(t, "two")
