@@ -98,6 +98,7 @@ test-go: carried $(VENV)/ready $(NATS_SERVER)
 	@for module in $(filter-out e2e,$(MODULES)); do \
 	  echo "== $$module"; (cd $$module && go test -race ./...); \
 	done
+	@test -n "$${KRE_TEST_MONGO_URI:-}" || echo "mongostore: a real MongoDB was not tried: KRE_TEST_MONGO_URI is not set"
 
 .PHONY: test-python
 test-python: $(VENV)/ready $(NATS_SERVER)
