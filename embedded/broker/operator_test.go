@@ -355,7 +355,7 @@ func TestANatsServerOfItsOwnRunsWithTheConfiguration(t *testing.T) {
 	go func() { ended <- server.Wait() }()
 	t.Cleanup(func() {
 		if server.Process.Kill() == nil {
-			_ = <-ended
+			assert.Error(t, <-ended)
 		}
 	})
 	select {

@@ -32,8 +32,9 @@ const (
 type gateway struct {
 	backend *posix.Posix
 	server  *s3api.S3ApiServer
-	ended   chan error  // what serving ended with
-	closing atomic.Bool // it was told to end
+	ended   chan struct{} // closed when it serves no more
+	failure error         // what it ended with, once it has
+	closing atomic.Bool   // it was told to end
 }
 
 // open changes the working directory to that of the buckets, and serves them.
@@ -128,30 +129,30 @@ func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{backend: backend, server: server, ended: make(chan error, 1)}
+	g := &gateway{backend: backend, server: server, ended: make(chan struct{})}
 	go func() {
-		err := server.ServeMultiPort([]string{addr})
+		defer close(g.ended)
+		g.failure = server.ServeMultiPort([]string{addr})
 		select {
 		case <-listening:
 			if !g.closing.Load() {
-				o.Logger.Error("the object server ended", zap.Error(err))
+				o.Logger.Error("the object server ended", zap.Error(g.failure))
 			}
 		default: // who waits for it is told
 		}
-		g.ended <- err
 	}()
 	select {
 	case <-listening:
 		return g, nil
-	case err := <-g.ended:
-		if err == nil {
-			err = errors.New("it ended at once")
+	case <-g.ended:
+		if g.failure == nil {
+			return nil, errors.New("it ended at once")
 		}
-		return nil, err
+		return nil, g.failure
 	case <-ctx.Done():
 		g.closing.Store(true)
 		err := errors.Join(ctx.Err(), server.ShutDown())
-		_ = <-g.ended // with an error, always: its listener is closed
+		<-g.ended
 		return nil, err
 	}
 }
@@ -159,7 +160,7 @@ func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (
 func (g *gateway) close() error {
 	g.closing.Store(true)
 	err := g.server.ShutDown()
-	_ = <-g.ended // with an error, always: its listener is closed
+	<-g.ended
 	g.backend.Shutdown()
 	return err
 }

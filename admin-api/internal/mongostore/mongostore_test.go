@@ -146,7 +146,7 @@ func requireAway(t *testing.T, err error, addr string) {
 	require.Equal(t, fault.Unavailable, failure.Kind)
 	require.Equal(t, "the store does not answer; try again", failure.Message)
 	require.NotContains(t, failure.Message, addr)
-	require.NotNil(t, failure.Cause)
+	require.Error(t, failure.Cause)
 }
 
 func TestAnAddressThatCannotBeReadIsNotRepeated(t *testing.T) {

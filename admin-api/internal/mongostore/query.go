@@ -55,10 +55,10 @@ func within(path string) bson.D { return idRange(path+"/", "", path+"0") }
 func successor(prefix string) string {
 	runes := []rune(prefix)
 	for i, r := range slices.Backward(runes) {
-		switch {
-		case r == utf8.MaxRune:
+		switch r {
+		case utf8.MaxRune:
 			continue
-		case r == 0xD7FF: // behind it come surrogates, which are no characters
+		case 0xD7FF: // behind it come surrogates, which are no characters
 			r = 0xDFFF
 		}
 		return string(append(runes[:i:i], r+1))

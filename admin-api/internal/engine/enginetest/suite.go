@@ -357,6 +357,6 @@ func keysOf(details []engine.Details) []engine.Key {
 	for _, d := range details {
 		found = append(found, d.Key)
 	}
-	slices.SortFunc(found, func(a, b engine.Key) int { return compareKeys(a, b) })
+	slices.SortFunc(found, compareKeys)
 	return found
 }
