@@ -49,8 +49,8 @@ type machine struct {
 	log     *os.File
 }
 
-// newMachine starts a broker and k8s-manager. At the end of the test everything ends.
-func newMachine(t *testing.T) *machine {
+// newMachine starts a broker and k8s-manager with some more environment. At the end of the test everything ends.
+func newMachine(t *testing.T, env ...string) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: t.TempDir(), packages: t.TempDir(), addr: freeAddr(t)}
 	var err error
@@ -66,6 +66,7 @@ func newMachine(t *testing.T) *machine {
 		"KRE_NATS_URL="+m.broker.URL(), "KRE_NATS_OPERATOR_SEED_FILE="+m.operator.SeedFile(),
 		"KRE_NATS_SYSTEM_CREDS="+m.operator.SystemCreds(), "KRE_S3_ENDPOINT="+m.packages, "KRE_READY_FILE="+m.dir+"/ready",
 		"KRE_FIRST_GRPC_PORT="+strconv.Itoa(first), "KRE_FIRST_HTTP_PORT="+strconv.Itoa(first+1000), "KRE_STOP_PROCESSES=true")
+	m.env = append(m.env, env...)
 	conn, err := rpc.Dial(m.addr, rpc.ClientOptions{Token: token})
 	require.NoError(t, err)
 	m.client = managerv1.NewLifecycleServiceClient(conn)

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -37,6 +39,7 @@ type Options struct {
 // Accounts makes and removes accounts. Close ends it.
 type Accounts struct {
 	url        string
+	hosts      string // of the url, for people: without passwords
 	operator   nkeys.KeyPair
 	operatorID string
 	system     *nats.Conn
@@ -84,7 +87,18 @@ func Open(o Options) (*Accounts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	return &Accounts{url: o.URL, operator: operator, operatorID: id, system: system}, nil
+	return &Accounts{url: o.URL, hosts: hosts(o.URL), operator: operator, operatorID: id, system: system}, nil
+}
+
+// hosts are those of a list of URLs.
+func hosts(urls string) string {
+	var all []string
+	for one := range strings.SplitSeq(urls, ",") {
+		if u, err := url.Parse(strings.TrimSpace(one)); err == nil && u.Host != "" {
+			all = append(all, u.Host)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // Close ends the connection. Accounts stay.
@@ -165,14 +179,14 @@ func (a *Accounts) claim(ctx context.Context, subject, token string) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	if !a.system.IsConnected() {
-		return fault.New(fault.Unavailable, "NATS (%s) cannot be reached", a.url)
+		return fault.New(fault.Unavailable, "NATS (%s) cannot be reached", a.hosts)
 	}
 	answer, err := a.system.RequestWithContext(ctx, subject, []byte(token))
 	if errors.Is(err, nats.ErrNoResponders) {
 		return fault.New(fault.Unavailable, "NATS takes no accounts: it is no server in operator mode with a full resolver")
 	}
 	if err != nil {
-		return fault.Wrap(fault.Unavailable, err, "NATS (%s) does not answer", a.url)
+		return fault.Wrap(fault.Unavailable, err, "NATS (%s) does not answer", a.hosts)
 	}
 	var result struct {
 		Data  *struct{} `json:"data"`
@@ -241,7 +255,7 @@ func (a *Accounts) enter(account nkeys.KeyPair) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(a.url, nats.Name("k8s-manager"), nats.UserJWTAndSeed(token, string(seed)), nats.Timeout(answerWithin))
 	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, err, "NATS (%s) does not let us into an account", a.url)
+		return nil, fault.Wrap(fault.Unavailable, err, "NATS (%s) does not let us into an account", a.hosts)
 	}
 	return nc, nil
 }

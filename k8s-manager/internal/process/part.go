@@ -17,6 +17,14 @@ const (
 	wellAfter    = 10 * time.Second
 )
 
+// Graces: how long processes may take to end when they are asked to.
+const (
+	apiGrace        = 5 * time.Second
+	addressGrace    = 15 * time.Second
+	entrypointGrace = 10 * time.Second
+	nodeGrace       = 30 * time.Second // a node finishes what it runs
+)
+
 // part is a supervised process.
 type part struct {
 	process *proc.Process

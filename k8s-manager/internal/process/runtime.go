@@ -10,14 +10,12 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/log"
-	"github.com/konstellation-io/kre/kit/proc"
 )
 
 // runtime is a runtime of this machine, and who looks after it.
@@ -310,94 +308,4 @@ func (rt *runtime) forget(v *version) {
 		delete(rt.versions, v.name)
 	}
 	close(v.gone)
-}
-
-// Graces: how long processes may take to end when they are asked to.
-const (
-	apiGrace        = 5 * time.Second
-	addressGrace    = 15 * time.Second
-	entrypointGrace = 10 * time.Second
-	nodeGrace       = 30 * time.Second // a node finishes what it runs
-)
-
-// remove makes the runtime disappear, whatever an earlier attempt has done already.
-func (rt *runtime) remove(ctx context.Context) error {
-	if err := rt.endVersions(ctx); err != nil {
-		return err
-	}
-	if err := rt.endBase(ctx, &rt.address, "address", addressGrace); err != nil {
-		return err
-	}
-	if !rt.now().PackagesRemoved {
-		if err := rt.keepBase(ctx); err != nil {
-			return err
-		}
-		api, err := rt.runtimeAPI()
-		if err != nil {
-			return err
-		}
-		if err := api.RemovePackages(ctx); err != nil {
-			return fmt.Errorf("remove the packages of the runtime: %w", err)
-		}
-		if err := rt.update(func(r *runtimeRecord) error { r.PackagesRemoved = true; return nil }); err != nil {
-			return err
-		}
-	}
-	if err := rt.endBase(ctx, &rt.api, "runtime-api", apiGrace); err != nil {
-		return err
-	}
-	if err := rt.c.o.Accounts.Remove(ctx, rt.name, rt.path(accountSeedFile)); err != nil {
-		return fmt.Errorf("remove the runtime's NATS account: %w", err)
-	}
-	if err := rt.c.discardDir(rt.dir); err != nil {
-		return err
-	}
-	record := rt.now()
-	rt.c.ports.giveBack(record.GRPCPort, record.HTTPPort, record.APIPort)
-	rt.disconnect()
-	rt.c.mu.Lock()
-	delete(rt.c.runtimes, rt.name)
-	rt.c.mu.Unlock()
-	rt.log.Info("a runtime is gone")
-	rt.c.tell(rt.name)
-	return errOver
-}
-
-// endVersions ends every version at once, without letting it drain: what is stored goes with the runtime.
-func (rt *runtime) endVersions(ctx context.Context) error {
-	rt.mu.Lock()
-	var versions []*version
-	for _, v := range rt.versions {
-		versions = append(versions, v)
-	}
-	rt.mu.Unlock()
-	var ending sync.WaitGroup
-	errs := make([]error, len(versions))
-	for i, v := range versions {
-		ending.Go(func() {
-			v.loop.renew() // its own loop sees that the runtime is being deleted, and ends
-			if errs[i] = v.endAll(ctx, time.Second); errs[i] == nil {
-				rt.c.ports.giveBack(v.kept.GRPCPort, v.kept.HTTPPort)
-			}
-		})
-	}
-	ending.Wait()
-	return errors.Join(errs...)
-}
-
-// endBase ends one of the runtime's own processes, be it looked after or not.
-func (rt *runtime) endBase(ctx context.Context, p **part, name string, grace time.Duration) error {
-	rt.mu.Lock()
-	current := *p
-	rt.mu.Unlock()
-	if current == nil {
-		return proc.EndRecorded(ctx, rt.path(name, "state.json"), grace)
-	}
-	if err := current.end(ctx, grace); err != nil {
-		return err
-	}
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	*p = nil
-	return nil
 }

@@ -337,28 +337,3 @@ func (v *version) endProcesses(ctx context.Context, grace time.Duration, which f
 	}
 	return all
 }
-
-// remove makes the version disappear.
-func (v *version) remove(ctx context.Context) error {
-	if err := v.endInOrder(ctx, time.Second); err != nil {
-		return err
-	}
-	api, err := v.rt.runtimeAPI()
-	if err != nil {
-		return err
-	}
-	if err := api.Remove(ctx, v.name); err != nil {
-		return fmt.Errorf("remove what the version has at the broker: %w", err)
-	}
-	if err := v.rt.c.discardDir(v.dir); err != nil {
-		return err
-	}
-	v.rt.c.ports.giveBack(v.kept.GRPCPort, v.kept.HTTPPort)
-	v.rt.forget(v)
-	if err := v.rt.sweepPackages(); err != nil {
-		v.log.Warn("removing packages that no version names", log.Error(err))
-	}
-	v.log.Info("a version is gone")
-	v.rt.changed()
-	return errOver
-}
