@@ -84,7 +84,7 @@ func (g *guarded) readFilter() bool {
 		switch {
 		case key == "_id" && !found && (value.Type == bsoncore.TypeString || value.Type == bsoncore.TypeObjectID):
 			g.id, found = value, true
-		case key != "_id" && !strings.HasPrefix(key, "$") && !strings.Contains(key, ".") && comparable(value):
+		case key != "_id" && !strings.HasPrefix(key, "$") && !strings.Contains(key, ".") && bytesDecide(value):
 			g.conditions = append(g.conditions, e)
 		default:
 			return false

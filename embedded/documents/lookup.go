@@ -51,8 +51,8 @@ func firstBatch(answer message) ([]bsoncore.Document, bool) {
 	return documents, true
 }
 
-// comparable says whether two values of that type are equal exactly where their bytes are.
-func comparable(v bsoncore.Value) bool {
+// bytesDecide says whether two values of that type are equal exactly where their bytes are.
+func bytesDecide(v bsoncore.Value) bool {
 	switch v.Type {
 	case bsoncore.TypeString, bsoncore.TypeInt32, bsoncore.TypeInt64, bsoncore.TypeBoolean, bsoncore.TypeObjectID:
 		return true

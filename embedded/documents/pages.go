@@ -242,13 +242,18 @@ func (p *page) read(ctx context.Context, x *indexes, found *bsoncore.ArrayBuilde
 			return false, nil // it holds what is not known here
 		}
 		meets, known := p.meets(document)
-		if size += len(document); !known || size > maxPageBytes {
+		if !known {
 			return false, nil
 		}
-		if meets {
-			found.AppendDocument(p.project(document))
-			documents++
+		if !meets {
+			continue
 		}
+		document = p.project(document)
+		if size += len(document); size > maxPageBytes {
+			return false, nil
+		}
+		found.AppendDocument(document)
+		documents++
 	}
 	return true, rows.Err()
 }
