@@ -93,3 +93,26 @@ func (l *Ledger) Clone() Ledger {
 	}
 	return c
 }
+
+// insert adds a version; one of its name is not there.
+func (l *Ledger) insert(entry Entry) {
+	i, _ := l.find(entry.Name)
+	l.Entries = slices.Insert(l.Entries, i, entry)
+}
+
+// remove takes a version out and remembers that it went.
+func (l *Ledger) remove(name string) {
+	i, found := l.find(name)
+	if !found {
+		return
+	}
+	l.Entries = slices.Delete(l.Entries, i, i+1)
+	l.Gone = append(l.Gone, Gone{Name: name, Revision: l.Revision})
+	if drop := len(l.Gone) - maxGone; drop > 0 {
+		l.Forgotten = l.Gone[drop-1].Revision
+		l.Gone = slices.Delete(l.Gone, 0, drop)
+	}
+}
+
+// wish marks that what is asked of a version has changed.
+func (l *Ledger) wish(entry *Entry) { entry.Revision, entry.WishRevision = l.Revision, l.Revision }
