@@ -6,6 +6,16 @@ type names struct{ version, workflow string }
 
 func deadStream(version string) string { return "dead_" + version }
 
+// Control is the subject on which the entrypoints of a version (its mapped name) are told what to do.
+func Control(version string) string { return "kre." + version + ".control.entrypoint" }
+
+// Status begins the subjects on which the nodes of a version (its mapped name) tell how they are: the workflow and the
+// node follow.
+func Status(version string) string { return "kre." + version + ".status" }
+
+// inbox begins the subjects on which the processes of a version await answers.
+func inbox(version string) string { return "_INBOX." + version }
+
 func (n names) entryStream() string { return "entry_" + n.version + "_" + n.workflow }
 func (n names) nodeStream(node string) string {
 	return "node_" + n.version + "_" + n.workflow + "_" + node

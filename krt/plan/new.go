@@ -25,6 +25,8 @@ func New(m *manifest.Manifest) *Plan {
 			Version: m.ID,
 			Proto:   m.Proto,
 			ReplyTo: "kre." + m.ID + ".reply",
+			Control: Control(m.ID),
+			Inbox:   inbox(m.ID),
 		},
 	}
 	for _, w := range m.Workflows {
@@ -61,6 +63,8 @@ func (p *Plan) workflow(g graph) {
 			Output:      g.output(n),
 			DeadLetters: DeadLetters{Stream: deadStream(p.Version), Subject: g.dead(n.ID)},
 			Starts:      "starts_" + p.Version,
+			Status:      Status(p.Version) + "." + g.ID + "." + n.ID,
+			Inbox:       inbox(p.Version),
 		}
 		for _, consumer := range g.consumers(n) {
 			p.Consumers = append(p.Consumers, consumer)

@@ -20,6 +20,7 @@ import (
 type config struct {
 	NATSURL        string `name:"nats-url" help:"Broker; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
 	NATSCreds      string `name:"nats-creds" help:"NATS credentials file." env:"KRE_NATS_CREDS" placeholder:"PATH"`
+	NATSAccount    string `name:"nats-account-seed-file" help:"File with the seed of the runtime's NATS account; this service lets itself and the versions in with it." env:"KRE_NATS_ACCOUNT_SEED_FILE" placeholder:"PATH"`
 	GRPCAddr       string `name:"grpc-addr" help:"Address to serve gRPC on." default:":9100" env:"KRE_GRPC_ADDR"`
 	ServiceToken   string `help:"Token that callers must send; empty: anybody may call." env:"KRE_SERVICE_TOKEN" secret:""`
 	StreamReplicas int    `help:"Copies of each stream that the broker keeps: 1, or 3 on a NATS cluster." default:"1" env:"KRE_STREAM_REPLICAS"`
@@ -33,8 +34,16 @@ func main() {
 }
 
 func run(ctx context.Context, process *boot.Process, config config) error {
-	nats, err := broker.Connect(config.NATSURL, process.Logger,
-		broker.Options{CredentialsFile: config.NATSCreds, Replicas: config.StreamReplicas})
+	options := broker.Options{CredentialsFile: config.NATSCreds, Replicas: config.StreamReplicas}
+	var versions assets.Options
+	if config.NATSAccount != "" {
+		account, err := broker.ReadAccount(config.NATSAccount)
+		if err != nil {
+			return err
+		}
+		options.Account, versions.Users = account, account
+	}
+	nats, err := broker.Connect(config.NATSURL, process.Logger, options)
 	if err != nil {
 		return err
 	}
@@ -45,7 +54,7 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
 	server := rpc.NewServer(process.Logger, rpc.Options{Token: config.ServiceToken})
-	grpcapi.Register(server, assets.NewService(nats))
+	grpcapi.Register(server, assets.NewService(nats, versions))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	process.OnStop("grpc", stopLimit, server.Stop)

@@ -21,6 +21,33 @@ type Broker interface {
 	Apply(ctx context.Context, p *plan.Plan) error
 	// Remove removes all assets of the version and returns how many streams that were; none is no error.
 	Remove(ctx context.Context, version string) (int, error)
+	// Count counts the messages of a version.
+	Count(ctx context.Context, version string) (Messages, error)
+	// Discard drops the stored messages of a version and returns how many that were. Dead letters stay.
+	Discard(ctx context.Context, version string) (int64, error)
+	// Command tells every running entrypoint of a version to do something, and returns what those say that answer in time.
+	Command(ctx context.Context, version, command string) ([]Report, error)
+}
+
+// Users lets processes of a version in at the broker.
+type Users interface {
+	// Credentials is the content of a credentials file that lets do what the plan's version needs, and nothing else.
+	Credentials(p *plan.Plan) (string, error)
+}
+
+// Messages is how many messages of a version are stored.
+type Messages struct {
+	Stored int64 // and not yet handled by everyone who has to
+	Dead   int64 // letters
+}
+
+// Report is what an entrypoint says about itself.
+type Report struct {
+	Instance string `json:"instance"`
+	Waiting  int    `json:"waiting"` // callers
+	Closed   bool   `json:"closed"`  // it refuses new calls
+	Moving   int    `json:"moving"`  // connections that were there at the last move and are still
+	Error    string `json:"error"`   // why it does not do what it was told
 }
 
 // Request says what to prepare.
@@ -43,17 +70,27 @@ type Prepared struct {
 	Manifest *manifest.Manifest // with the overrides
 	Plan     *plan.Plan
 	Warnings manifest.Problems
+	// Credentials is the content of a NATS credentials file for the version's processes; empty where the broker has no
+	// accounts. Secret.
+	Credentials string
+}
+
+// Options are what may be other than usual.
+type Options struct {
+	Users  Users                                           // nil: the broker has no accounts
+	Forget func(ctx context.Context, version string) error // removes what else is kept of a version; nil: nothing is
 }
 
 // Service prepares and removes versions, one at a time, so that two callers cannot work against each other.
 type Service struct {
 	broker Broker
+	opts   Options
 	turn   chan struct{} // holds one token; whoever has it works on the broker
 }
 
 // NewService returns a service on top of a broker.
-func NewService(broker Broker) *Service {
-	return &Service{broker: broker, turn: make(chan struct{}, 1)}
+func NewService(broker Broker, opts Options) *Service {
+	return &Service{broker: broker, opts: opts, turn: make(chan struct{}, 1)}
 }
 
 // Prepare makes what the version needs exist.
@@ -72,7 +109,13 @@ func (s *Service) Prepare(ctx context.Context, request Request) (*Prepared, erro
 	if err != nil {
 		return nil, fmt.Errorf("prepare version %s: %w", m.ID, err)
 	}
-	return &Prepared{Manifest: m, Plan: p, Warnings: warnings}, nil
+	prepared := &Prepared{Manifest: m, Plan: p, Warnings: warnings}
+	if s.opts.Users != nil {
+		if prepared.Credentials, err = s.opts.Users.Credentials(p); err != nil {
+			return nil, err
+		}
+	}
+	return prepared, nil
 }
 
 var versionID = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
@@ -82,18 +125,52 @@ var versionID = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 //
 // Kinds of error: fault.Invalid for a name that no version can have; those of Broker.Remove.
 func (s *Service) Remove(ctx context.Context, version string) (int, error) {
-	if !versionID.MatchString(version) {
-		return 0, invalid("version", fmt.Sprintf("%q is not the name of a version: want %s", version, versionID))
+	if err := checkVersion(version); err != nil {
+		return 0, err
 	}
 	removed := 0
 	err := s.alone(ctx, func() (err error) {
 		removed, err = s.broker.Remove(ctx, version)
+		if err == nil && s.opts.Forget != nil {
+			err = s.opts.Forget(ctx, version)
+		}
 		return err
 	})
 	if err != nil {
 		return removed, fmt.Errorf("remove version %s: %w", version, err)
 	}
 	return removed, nil
+}
+
+func checkVersion(version string) error {
+	if versionID.MatchString(version) {
+		return nil
+	}
+	return invalid("version", fmt.Sprintf("%q is not the name of a version: want %s", version, versionID))
+}
+
+// Count counts the messages of a version. Kinds of error: those of Remove.
+func (s *Service) Count(ctx context.Context, version string) (Messages, error) {
+	if err := checkVersion(version); err != nil {
+		return Messages{}, err
+	}
+	return s.broker.Count(ctx, version)
+}
+
+// Discard drops the stored messages of a version. Kinds of error: those of Remove.
+func (s *Service) Discard(ctx context.Context, version string) (int64, error) {
+	if err := checkVersion(version); err != nil {
+		return 0, err
+	}
+	return s.broker.Discard(ctx, version)
+}
+
+// Command tells the entrypoints of a version "report", "move", "close" or "open". Kinds of error: those of Remove.
+func (s *Service) Command(ctx context.Context, version, command string) ([]Report, error) {
+	if err := checkVersion(version); err != nil {
+		return nil, err
+	}
+	return s.broker.Command(ctx, version, command)
 }
 
 // alone runs work while nobody else does, or returns when ctx ends first.

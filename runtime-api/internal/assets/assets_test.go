@@ -38,6 +38,16 @@ func (n *notes) Remove(_ context.Context, version string) (int, error) {
 	return 3, n.err
 }
 
+func (n *notes) Count(context.Context, string) (assets.Messages, error) {
+	return assets.Messages{Stored: 2, Dead: 1}, n.err
+}
+
+func (n *notes) Discard(context.Context, string) (int64, error) { return 2, n.err }
+
+func (n *notes) Command(_ context.Context, version, command string) ([]assets.Report, error) {
+	return []assets.Report{{Instance: version + " " + command}}, n.err
+}
+
 const manifestV2 = `krtVersion: v2
 version: prices-v1
 entrypoint: {proto: public_input.proto}
@@ -62,7 +72,7 @@ workflows: [{name: make_prediction, sequential: [model_etl]}]
 
 func prepare(t *testing.T, request assets.Request) *assets.Prepared {
 	t.Helper()
-	prepared, err := assets.NewService(&notes{}).Prepare(t.Context(), request)
+	prepared, err := assets.NewService(&notes{}, assets.Options{}).Prepare(t.Context(), request)
 	require.NoError(t, err)
 	return prepared
 }
@@ -70,7 +80,7 @@ func prepare(t *testing.T, request assets.Request) *assets.Prepared {
 func fields(t *testing.T, request assets.Request) []fault.Field {
 	t.Helper()
 	broker := &notes{}
-	_, err := assets.NewService(broker).Prepare(t.Context(), request)
+	_, err := assets.NewService(broker, assets.Options{}).Prepare(t.Context(), request)
 	var wrong *fault.Error
 	require.ErrorAs(t, err, &wrong)
 	require.Equal(t, fault.Invalid, wrong.Kind)
@@ -80,7 +90,7 @@ func fields(t *testing.T, request assets.Request) []fault.Field {
 
 func TestThePlanOfTheManifestIsApplied(t *testing.T) {
 	broker := &notes{}
-	prepared, err := assets.NewService(broker).Prepare(t.Context(), assets.Request{Content: []byte(manifestV2)})
+	prepared, err := assets.NewService(broker, assets.Options{}).Prepare(t.Context(), assets.Request{Content: []byte(manifestV2)})
 	require.NoError(t, err)
 	require.Equal(t, []*plan.Plan{prepared.Plan}, broker.applied)
 	require.Equal(t, plan.New(prepared.Manifest), prepared.Plan)
@@ -176,7 +186,7 @@ func TestThePublishedManifestsCanBePrepared(t *testing.T) {
 }
 
 func TestABrokersErrorKeepsItsKind(t *testing.T) {
-	service := assets.NewService(&notes{err: fault.New(fault.Unavailable, "away")})
+	service := assets.NewService(&notes{err: fault.New(fault.Unavailable, "away")}, assets.Options{})
 	_, err := service.Prepare(t.Context(), assets.Request{Content: []byte(manifestV2)})
 	require.Equal(t, fault.Unavailable, fault.KindOf(err))
 	_, err = service.Remove(t.Context(), "prices-v1")
@@ -186,7 +196,7 @@ func TestABrokersErrorKeepsItsKind(t *testing.T) {
 func TestNamesThatNoVersionHasAreRefused(t *testing.T) {
 	broker := &notes{}
 	for _, name := range []string{"", "Prices", "a_b", "a.b", "a*", ">", "1a", "a-"} {
-		_, err := assets.NewService(broker).Remove(t.Context(), name)
+		_, err := assets.NewService(broker, assets.Options{}).Remove(t.Context(), name)
 		require.Equal(t, fault.Invalid, fault.KindOf(err), name)
 	}
 	require.Empty(t, broker.removed)
@@ -194,7 +204,7 @@ func TestNamesThatNoVersionHasAreRefused(t *testing.T) {
 
 func TestOneWorksAtATimeAndACallerWhoseTimeIsOverGoes(t *testing.T) {
 	broker := &notes{held: make(chan struct{}), entered: make(chan struct{})}
-	service := assets.NewService(broker)
+	service := assets.NewService(broker, assets.Options{})
 	first := make(chan error, 1)
 	go func() {
 		_, err := service.Prepare(context.Background(), assets.Request{Content: []byte(manifestV2)})
@@ -211,4 +221,38 @@ func TestOneWorksAtATimeAndACallerWhoseTimeIsOverGoes(t *testing.T) {
 	_, err = service.Remove(t.Context(), "prices-v1")
 	require.NoError(t, err)
 	require.Equal(t, []string{"prices-v1"}, broker.removed)
+}
+
+// users makes credentials that tell whose they are.
+type users struct{}
+
+func (users) Credentials(p *plan.Plan) (string, error) { return "of " + p.Version, nil }
+
+func TestAPreparedVersionHasItsOwnCredentialsWhereTheBrokerHasAccounts(t *testing.T) {
+	request := assets.Request{Content: []byte(manifestV2), PackageFiles: []string{"src/etl/main.py", "bin/etl", "public_input.proto"}}
+	prepared, err := assets.NewService(&notes{}, assets.Options{Users: users{}}).Prepare(t.Context(), request)
+	require.NoError(t, err)
+	require.Equal(t, "of prices-v1", prepared.Credentials)
+	require.Empty(t, prepare(t, request).Credentials)
+}
+
+func TestRemovingAVersionForgetsWhatElseIsKeptOfIt(t *testing.T) {
+	var forgotten []string
+	service := assets.NewService(&notes{}, assets.Options{Forget: func(_ context.Context, version string) error {
+		forgotten = append(forgotten, version)
+		return nil
+	}})
+	_, err := service.Remove(t.Context(), "prices-v1")
+	require.NoError(t, err)
+	require.Equal(t, []string{"prices-v1"}, forgotten)
+}
+
+func TestWhatCannotBeAVersionIsNotAskedAbout(t *testing.T) {
+	service := assets.NewService(&notes{}, assets.Options{})
+	_, err := service.Count(t.Context(), "*")
+	require.Equal(t, fault.Invalid, fault.KindOf(err))
+	_, err = service.Discard(t.Context(), "a.b")
+	require.Equal(t, fault.Invalid, fault.KindOf(err))
+	_, err = service.Command(t.Context(), ">", "close")
+	require.Equal(t, fault.Invalid, fault.KindOf(err))
 }

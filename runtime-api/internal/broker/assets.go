@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -145,7 +146,11 @@ func (b *Broker) applyConsumer(ctx context.Context, c plan.Consumer) error {
 		return b.fault(err, "create consumer %s of stream %s", c.Name, c.Stream)
 	}
 	// A consumer's messages go with it where nobody else wants them.
-	if waiting := info.NumPending + uint64(info.NumAckPending); waiting > 0 {
+	waiting, lookErr := b.waiting(ctx, c, info)
+	if lookErr != nil {
+		return lookErr
+	}
+	if waiting > 0 {
 		return fault.Wrap(fault.Precondition, err, "consumer %s of stream %s has %d messages and cannot be changed to what the "+
 			"manifest asks for now; remove the version, or wait until they are handled, and prepare it again",
 			c.Name, c.Stream, waiting)
@@ -154,6 +159,35 @@ func (b *Broker) applyConsumer(ctx context.Context, c plan.Consumer) error {
 		return err
 	}
 	return b.fault(b.call(ctx, apply), "create consumer %s of stream %s", c.Name, c.Stream)
+}
+
+// waiting counts the messages that a consumer has not handled. What it tells itself may lag behind what is confirmed to a
+// publisher, so that the last message of each of its subjects is looked at, too.
+func (b *Broker) waiting(ctx context.Context, c plan.Consumer, info *jetstream.ConsumerInfo) (uint64, error) {
+	if told := info.NumPending + uint64(info.NumAckPending); told > 0 {
+		return told, nil
+	}
+	var behind uint64
+	err := b.call(ctx, func(ctx context.Context) error {
+		stream, err := b.js.Stream(ctx, c.Stream)
+		if err != nil {
+			return err
+		}
+		for _, filter := range c.Filters {
+			last, err := stream.GetLastMsgForSubject(ctx, filter)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if last.Sequence > info.Delivered.Stream {
+				behind++
+			}
+		}
+		return nil
+	})
+	return behind, b.fault(err, "look at what consumer %s of stream %s has not handled", c.Name, c.Stream)
 }
 
 // prune removes what the version had before and the plan no longer names.

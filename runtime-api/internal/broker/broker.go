@@ -28,8 +28,9 @@ const (
 
 // Options are what may be other than usual.
 type Options struct {
-	CredentialsFile string // path of a NATS credentials file
-	Replicas        int    // of streams and buckets; 0: 1
+	CredentialsFile string   // path of a NATS credentials file
+	Account         *Account // whose key lets this service in, in place of credentials
+	Replicas        int      // of streams and buckets; 0: 1
 }
 
 // Broker is a connection to NATS. Its methods may be called concurrently.
@@ -55,6 +56,13 @@ func Connect(url string, log *zap.Logger, opts Options) (*Broker, error) {
 	}
 	if opts.CredentialsFile != "" {
 		options = append(options, nats.UserCredentials(opts.CredentialsFile))
+	}
+	if opts.Account != nil {
+		login, err := opts.Account.login()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, login)
 	}
 	conn, err := nats.Connect(url, options...)
 	if err != nil {

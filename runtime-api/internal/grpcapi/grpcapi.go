@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/krt/manifest"
 	"github.com/konstellation-io/kre/krt/plan"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
@@ -53,6 +54,48 @@ func (s *versionService) RemoveVersion(ctx context.Context, request *runtimev1.R
 	return &runtimev1.RemoveVersionResponse{RemovedStreams: int32(removed)}, nil
 }
 
+// CommandEntrypoints implements the rpc.
+func (s *versionService) CommandEntrypoints(ctx context.Context, request *runtimev1.CommandEntrypointsRequest) (*runtimev1.CommandEntrypointsResponse, error) {
+	command, known := map[runtimev1.EntrypointCommand]string{
+		runtimev1.EntrypointCommand_ENTRYPOINT_COMMAND_REPORT: "report",
+		runtimev1.EntrypointCommand_ENTRYPOINT_COMMAND_MOVE:   "move",
+		runtimev1.EntrypointCommand_ENTRYPOINT_COMMAND_CLOSE:  "close",
+		runtimev1.EntrypointCommand_ENTRYPOINT_COMMAND_OPEN:   "open",
+	}[request.GetCommand()]
+	if !known {
+		return nil, fault.New(fault.Invalid, "command %s is none that an entrypoint knows", request.GetCommand())
+	}
+	reports, err := s.assets.Command(ctx, request.GetVersion(), command)
+	if err != nil {
+		return nil, err
+	}
+	response := new(runtimev1.CommandEntrypointsResponse)
+	for _, report := range reports {
+		response.Entrypoints = append(response.Entrypoints, &runtimev1.EntrypointReport{
+			Instance: report.Instance, Waiting: int32(report.Waiting), Closed: report.Closed, Moving: int32(report.Moving),
+		})
+	}
+	return response, nil
+}
+
+// CountMessages implements the rpc.
+func (s *versionService) CountMessages(ctx context.Context, request *runtimev1.CountMessagesRequest) (*runtimev1.CountMessagesResponse, error) {
+	count, err := s.assets.Count(ctx, request.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	return &runtimev1.CountMessagesResponse{Messages: count.Stored, DeadLetters: count.Dead}, nil
+}
+
+// DiscardMessages implements the rpc.
+func (s *versionService) DiscardMessages(ctx context.Context, request *runtimev1.DiscardMessagesRequest) (*runtimev1.DiscardMessagesResponse, error) {
+	dropped, err := s.assets.Discard(ctx, request.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	return &runtimev1.DiscardMessagesResponse{Messages: dropped}, nil
+}
+
 func answer(p *assets.Prepared) (*runtimev1.PrepareVersionResponse, error) {
 	entrypoint, err := json.Marshal(p.Plan.Entrypoint)
 	if err != nil {
@@ -61,7 +104,9 @@ func answer(p *assets.Prepared) (*runtimev1.PrepareVersionResponse, error) {
 	response := &runtimev1.PrepareVersionResponse{
 		Version:     p.Plan.Version,
 		DisplayName: p.Manifest.Version,
-		Entrypoint:  &runtimev1.Entrypoint{Config: string(entrypoint), Proto: p.Plan.Entrypoint.Proto},
+
+		NatsCredentials: p.Credentials,
+		Entrypoint:      &runtimev1.Entrypoint{Config: string(entrypoint), Proto: p.Plan.Entrypoint.Proto},
 	}
 	planned := make(map[[2]string]plan.Node)
 	for _, node := range p.Plan.Nodes {

@@ -63,7 +63,7 @@ func open(t *testing.T) *api {
 	require.NoError(t, b.WaitConnected(t.Context()))
 
 	grpcServer := rpc.NewServer(zap.NewNop(), rpc.Options{})
-	grpcapi.Register(grpcServer, assets.NewService(b))
+	grpcapi.Register(grpcServer, assets.NewService(b, assets.Options{}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served := make(chan error, 1)
