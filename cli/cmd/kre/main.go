@@ -15,11 +15,15 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/konstellation-io/kre/cli/internal/call"
+	"github.com/konstellation-io/kre/cli/internal/console"
 	"github.com/konstellation-io/kre/cli/internal/generate"
+	"github.com/konstellation-io/kre/cli/internal/guard"
 	"github.com/konstellation-io/kre/cli/internal/initproject"
 	"github.com/konstellation-io/kre/cli/internal/inspect"
 	"github.com/konstellation-io/kre/cli/internal/pack"
 	"github.com/konstellation-io/kre/cli/internal/run"
+	"github.com/konstellation-io/kre/cli/internal/store"
+	"github.com/konstellation-io/kre/cli/internal/up"
 	"github.com/konstellation-io/kre/cli/internal/validate"
 	"github.com/konstellation-io/kre/kit/proc"
 )
@@ -42,6 +46,9 @@ type commands struct {
 	Pack     pack.Command        `cmd:"" help:"Pack a project into a .krt file."`
 	Inspect  inspect.Command     `cmd:"" help:"Show what is in a project or a .krt file: graph, files, digest."`
 
+	Up    up.Command    `cmd:"" help:"Run the whole engine on this machine."`
+	Store store.Command `cmd:"" hidden:"" help:"Serve one embedded store, or make what stores and services need to know."`
+
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
 
@@ -58,7 +65,7 @@ A version is a graph of small programs that answers requests: krt.yml names them
 kre COMMAND --help tells more about each.`
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == run.GuardArgument {
+	if len(os.Args) == 2 && os.Args[1] == guard.Argument {
 		proc.Guard(os.Stdin)
 		return
 	}
@@ -75,7 +82,7 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Name("kre"), kong.Description(description), kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"version": version()},
-		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&console.Console{In: os.Stdin, Out: stdout, Err: stderr}),
 		kong.Exit(func(code int) { ended = code }),
 	)
 	if err != nil {

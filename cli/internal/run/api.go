@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/proc"
 	"github.com/konstellation-io/kre/kit/rpc"
@@ -31,7 +32,7 @@ const (
 
 // startAPI starts runtime-api and returns when it can be called.
 func (s *session) startAPI(ctx context.Context) (*api, error) {
-	port, err := pickPort(0)
+	port, err := ports.Pick(0)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (s *session) startAPI(ctx context.Context) (*api, error) {
 	env["KRE_NATS_URL"] = s.broker.URL()
 	env["KRE_LOG_FORMAT"] = "json"
 	env["KRE_LOG_LEVEL"] = s.logLevel()
-	env["KRE_GRPC_ADDR"] = address(port)
+	env["KRE_GRPC_ADDR"] = ports.Address(port)
 	env["KRE_SERVICE_TOKEN"] = token
 	spec := proc.Spec{
 		Name: "runtime-api", Path: filepath.Join(s.libexec, "runtime-api"), Dir: s.dir,
@@ -54,7 +55,7 @@ func (s *session) startAPI(ctx context.Context) (*api, error) {
 	if err := a.process.WaitReady(ctx); err != nil {
 		return a, err
 	}
-	if a.conn, err = rpc.Dial(address(port), rpc.ClientOptions{Token: token}); err != nil {
+	if a.conn, err = rpc.Dial(ports.Address(port), rpc.ClientOptions{Token: token}); err != nil {
 		return a, err
 	}
 	a.client = runtimev1.NewVersionServiceClient(a.conn)

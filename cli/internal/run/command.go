@@ -5,20 +5,17 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 
+	"github.com/konstellation-io/kre/cli/internal/guard"
+	"github.com/konstellation-io/kre/cli/internal/interrupt"
+	"github.com/konstellation-io/kre/cli/internal/libexec"
+	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 )
-
-// GuardArgument is the only argument with which kre starts itself as the guard of its processes: see proc.Guard.
-const GuardArgument = "guard-processes"
 
 // Command is the command line.
 type Command struct {
@@ -60,22 +57,8 @@ func (c *Command) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	forced := make(chan os.Signal, 2)
-	signal.Notify(forced, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(forced)
-	again := make(chan struct{})
-	watched := make(chan struct{})
-	defer close(watched)
-	go func() {
-		for range 2 { // the first one cancels ctx
-			select {
-			case <-forced:
-			case <-watched:
-				return
-			}
-		}
-		close(again)
-	}()
+	again, stop := interrupt.Again()
+	defer stop()
 	settings.again = again
 	return runVersion(ctx, settings)
 }
@@ -96,9 +79,9 @@ type settings struct {
 	color    bool
 
 	out     io.Writer
-	libexec string           // folder of entrypoint and runtime-api
-	guard   func() *exec.Cmd // nil: none
-	again   <-chan struct{}  // closed when everything is to end at once
+	libexec string          // folder of entrypoint and runtime-api
+	guard   *exec.Cmd       // nil: none
+	again   <-chan struct{} // closed when everything is to end at once
 }
 
 // most is how many attempts or replicas can be meant.
@@ -112,32 +95,22 @@ func (c *Command) settings() (settings, error) {
 		return settings{}, fmt.Errorf("--replicas %d: want 1 to %d", c.Replicas, most)
 	}
 	for _, port := range []int{c.GRPCPort, c.HTTPPort} {
-		if port < 0 || port > 65535 {
-			return settings{}, fmt.Errorf("port %d: want 0 to 65535", port)
+		if err := ports.Check(port); err != nil {
+			return settings{}, err
 		}
 	}
-	self, err := os.Executable()
+	programs, err := libexec.Folder("entrypoint", "runtime-api")
 	if err != nil {
 		return settings{}, err
 	}
-	libexec := os.Getenv("KRE_LIBEXEC")
-	if libexec == "" {
-		real, err := filepath.EvalSymlinks(self)
-		if err != nil {
-			return settings{}, err
-		}
-		libexec = filepath.Dir(real)
-	}
-	for _, name := range []string{"entrypoint", "runtime-api"} {
-		if _, err := os.Stat(filepath.Join(libexec, name)); errors.Is(err, os.ErrNotExist) {
-			return settings{}, fmt.Errorf("cannot find %s in %s: it is built with kre (make build); KRE_LIBEXEC names another folder", name, libexec)
-		}
+	watchdog, err := guard.Command()
+	if err != nil {
+		return settings{}, err
 	}
 	return settings{
 		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile},
 		grpcPort: c.GRPCPort, httpPort: c.HTTPPort, watch: !c.NoWatch, attempts: c.Attempts, replicas: c.Replicas,
 		data: c.Data, race: c.Race, verbose: c.Verbose, json: c.LogFormat == "json", color: screen.WantsColor(os.Stdout),
-		out: os.Stdout, libexec: libexec,
-		guard: func() *exec.Cmd { return exec.Command(self, GuardArgument) },
+		out: os.Stdout, libexec: programs, guard: watchdog,
 	}, nil
 }

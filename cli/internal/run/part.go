@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/proc"
 )
@@ -109,7 +110,7 @@ func (s *session) newNode(n node) (*part, error) {
 // newEntrypoint makes the part of the entrypoint.
 func (s *session) newEntrypoint() (*part, error) {
 	command := s.launching().Entrypoint(s.current.prepared.GetEntrypoint(), filepath.Join(s.libexec, "entrypoint"),
-		address(s.grpc), address(s.http))
+		ports.Address(s.grpc), ports.Address(s.http))
 	return s.newPart(entrypointKey, command, []string{entrypointKey}, "")
 }
 
@@ -169,7 +170,7 @@ func (s *session) startEntrypoint(ctx context.Context) error {
 		s.entrypoint = p
 		p.start(s.super)
 		err = p.waitReady(ctx)
-		if err == nil || ctx.Err() != nil || try == portTries || free(s.grpc) && free(s.http) {
+		if err == nil || ctx.Err() != nil || try == portTries || ports.Free(s.grpc) && ports.Free(s.http) {
 			return err
 		}
 		p.wait()

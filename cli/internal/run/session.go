@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/cli/internal/run/watch"
 	"github.com/konstellation-io/kre/embedded/broker"
@@ -60,11 +61,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 	}
 	s.screen = screen.New(screen.Options{Out: s.out, Color: s.color, JSON: s.json, Attempts: s.observer.attempts})
 	s.observer.screen = s.screen
-	options := proc.Options{Observer: s.observer}
-	if settings.guard != nil {
-		options.Guard = settings.guard()
-	}
-	s.super = proc.New(options)
+	s.super = proc.New(proc.Options{Observer: s.observer, Guard: settings.guard})
 	over, watched := make(chan struct{}), make(chan struct{})
 	forced := false
 	defer func() {
@@ -92,7 +89,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 		s.end() // so that the reason is the last thing on the screen
 		return s.startFailed(err)
 	}
-	state := State{GRPC: address(s.grpc), HTTP: address(s.http), NATS: s.broker.URL(), PID: os.Getpid()}
+	state := State{GRPC: ports.Address(s.grpc), HTTP: ports.Address(s.http), NATS: s.broker.URL(), PID: os.Getpid()}
 	if err := state.write(s.source.state); err != nil {
 		return err
 	}
@@ -315,10 +312,10 @@ func (s *session) serve(ctx context.Context) error {
 
 func (s *session) choosePorts() error {
 	var err error
-	if s.grpc, err = pickPort(s.grpcPort); err != nil {
+	if s.grpc, err = ports.Pick(s.grpcPort); err != nil {
 		return err
 	}
-	if s.http, err = pickPort(s.httpPort); err != nil {
+	if s.http, err = ports.Pick(s.httpPort); err != nil {
 		return err
 	}
 	for _, port := range []struct{ wanted, got int }{{s.grpcPort, s.grpc}, {s.httpPort, s.http}} {
