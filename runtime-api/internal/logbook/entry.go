@@ -1,0 +1,120 @@
+package logbook
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Level is how grave a line is.
+type Level int
+
+// The levels, the gravest last.
+const (
+	Debug Level = iota + 1
+	Info
+	Warn
+	Error
+)
+
+// Entry is what a line says.
+type Entry struct {
+	Time      time.Time
+	Level     Level
+	Workflow  string // as the manifest writes it; empty for the entrypoint
+	Node      string // as the manifest writes it, or entrypoint
+	Replica   int
+	Message   string
+	RequestID string         // empty: the line tells none
+	Fields    map[string]any // what else the line tells, as encoding/json has it
+}
+
+// known are the levels by what loggers write, in lower case.
+var known = map[string]Level{
+	"trace": Debug, "debug": Debug, "info": Info, "warn": Warn, "warning": Warn,
+	"error": Error, "critical": Error, "fatal": Error, "panic": Error, "dpanic": Error,
+}
+
+// Entry reads the line: a JSON object with a text as its message says what it says; any other text is a message of level
+// Info from when it was read. No line is of a later time than it was stored.
+func (l Line) Entry() Entry {
+	entry := Entry{Time: l.Stored, Level: Info, Workflow: l.Workflow, Node: l.Node, Replica: l.Replica}
+	fields, message, ok := structured(l.Text)
+	if !ok {
+		entry.Message = strings.ToValidUTF8(strings.TrimSuffix(string(l.Text), "\r"), "�")
+		if l.Cut > 0 {
+			entry.Message += fmt.Sprintf("… (%d more bytes)", l.Cut)
+		}
+		return entry
+	}
+	entry.Message = message
+	if told, ok := timeOf(fields); ok && told.Before(l.Stored) {
+		entry.Time = told
+	}
+	if name, ok := fields["level"].(string); ok {
+		if level, ok := known[strings.ToLower(name)]; ok {
+			entry.Level = level
+		}
+	}
+	entry.RequestID, _ = fields["request_id"].(string)
+	for _, told := range []string{"time", "level", "message", "workflow", "node", "request_id"} {
+		delete(fields, told)
+	}
+	if len(fields) > 0 {
+		entry.Fields = fields
+	}
+	return entry
+}
+
+// TimeOf is the time that a line tells, zero where it tells none.
+func TimeOf(text []byte) time.Time {
+	if !mayBeObject(text) {
+		return time.Time{}
+	}
+	var line struct {
+		Time    *string `json:"time"`
+		Message *string `json:"message"`
+	}
+	if json.Unmarshal(text, &line) != nil || line.Time == nil || line.Message == nil {
+		return time.Time{}
+	}
+	told, err := time.Parse(time.RFC3339Nano, *line.Time)
+	if err != nil {
+		return time.Time{}
+	}
+	return told
+}
+
+func timeOf(fields map[string]any) (time.Time, bool) {
+	text, ok := fields["time"].(string)
+	if !ok {
+		return time.Time{}, false
+	}
+	told, err := time.Parse(time.RFC3339Nano, text)
+	return told, err == nil
+}
+
+// Plain is the text of a line for people: of a JSON object its message and error, of anything else the line itself.
+func Plain(line string) string {
+	line = strings.TrimSpace(line)
+	fields, message, ok := structured([]byte(line))
+	if !ok {
+		return strings.ToValidUTF8(line, "�")
+	}
+	if cause, ok := fields["error"].(string); ok && cause != "" {
+		message += ": " + cause
+	}
+	return message
+}
+
+func structured(text []byte) (fields map[string]any, message string, ok bool) {
+	if !mayBeObject(text) || json.Unmarshal(text, &fields) != nil {
+		return nil, "", false
+	}
+	message, ok = fields["message"].(string)
+	return fields, message, ok
+}
+
+func mayBeObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(text, " \t"), []byte("{")) }
