@@ -48,6 +48,11 @@ func Load() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	return LoadFile(file)
+}
+
+// LoadFile is Load for who asked for File before, e.g. because the working directory changes meanwhile.
+func LoadFile(file string) (Config, error) {
 	config := Config{Contexts: make(map[string]Context)}
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,6 +76,11 @@ func (c Config) Save() error {
 	if err != nil {
 		return err
 	}
+	return c.SaveFile(file)
+}
+
+// SaveFile is Save for who asked for File before.
+func (c Config) SaveFile(file string) error {
 	if err := c.write(file); err != nil {
 		return fmt.Errorf("cannot write kre's configuration: %w", err)
 	}

@@ -117,6 +117,7 @@ type Secrets struct {
 	NATSHost string `name:"nats-host" default:"0.0.0.0" help:"Address that nats.conf has the broker listen on."`
 	NATSPort int    `name:"nats-port" default:"4222" help:"Port that nats.conf has the broker listen on."`
 	NATSHTTP int    `name:"nats-http" default:"8222" help:"Port of the broker's monitoring pages."`
+	NATSPath string `name:"nats-path" default:"/secrets/nats" help:"Where the broker finds the folder nats: in its container, say."`
 	NATSData string `name:"nats-data" default:"/data" help:"Where the broker keeps its streams."`
 	Owner    int    `default:"-1" placeholder:"UID" help:"User who gets the files, where the services do not run as root."`
 }
@@ -138,7 +139,7 @@ func (c *Secrets) Run(ctx context.Context, console *console.Console) error {
 	if err != nil {
 		return err
 	}
-	if err := operator.WriteConfig(broker.Mount{StoreDir: c.NATSData, Host: c.NATSHost, Port: c.NATSPort, HTTP: c.NATSHTTP}); err != nil {
+	if err := operator.WriteConfig(broker.Mount{Path: c.NATSPath, StoreDir: c.NATSData, Host: c.NATSHost, Port: c.NATSPort, HTTP: c.NATSHTTP}); err != nil {
 		return err
 	}
 	if c.Owner >= 0 {

@@ -1,113 +1,118 @@
-// Package up is `kre up`: the whole engine on this machine. It embeds the stores, supervises admin-api and k8s-manager,
-// which are the programs of a cluster, and tells the other commands how to reach them.
+// Package up is `kre up`: the whole engine on this machine. It embeds the stores, or uses those it is told, and supervises
+// admin-api and k8s-manager, which are the programs of the cluster. What they do for runtimes and versions is theirs.
 package up
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 
-	"github.com/konstellation-io/kre/cli/internal/console"
-	"github.com/konstellation-io/kre/cli/internal/contexts"
+	"github.com/konstellation-io/kre/cli/internal/cliconfig"
 	"github.com/konstellation-io/kre/cli/internal/guard"
 	"github.com/konstellation-io/kre/cli/internal/interrupt"
 	"github.com/konstellation-io/kre/cli/internal/libexec"
 	"github.com/konstellation-io/kre/cli/internal/ports"
+	"github.com/konstellation-io/kre/cli/internal/run/screen"
 )
 
 // Command is the command line.
 type Command struct {
-	Data string `placeholder:"DIR" type:"path" env:"KRE_DATA" help:"Folder where everything is kept. Default: kre in the user's data folder."`
+	Data string `env:"KRE_DATA" placeholder:"DIR" help:"Folder for everything the engine keeps. Default: kre in the user's data folder."`
 
-	HTTPPort        int `name:"http-port" default:"7080" help:"Port of the engine's REST API; 0 or a taken one: any that is free."`
+	HTTPPort        int `name:"http-port" default:"7080" help:"Port of the engine's HTTP API; 0 or a taken one: any that is free."`
 	GRPCPort        int `name:"grpc-port" default:"7081" help:"Port of the engine's gRPC API; 0 or a taken one: any that is free."`
-	RuntimeGRPCPort int `name:"runtime-grpc-port" default:"9000" help:"First port for gRPC of published versions: each runtime gets the next free one, and keeps it. 0: any."`
-	RuntimeHTTPPort int `name:"runtime-http-port" default:"8080" help:"First port for HTTP of published versions. 0: any."`
+	RuntimeGRPCPort int `name:"runtime-grpc-port" default:"9000" help:"Runtimes get the first free pair of ports from here upwards, and keep it; 0: from any free one."`
+	RuntimeHTTPPort int `name:"runtime-http-port" default:"8080" help:"The same for JSON over HTTP."`
 
-	NATSURL      string `name:"nats-url" placeholder:"URL" help:"A real NATS in operator mode, in place of the embedded one. Needs --nats-operator."`
-	NATSOperator string `name:"nats-operator" placeholder:"DIR" type:"path" help:"Folder with the operator that the NATS at --nats-url trusts, made by: kre store broker-config DIR."`
-	MongoURI     string `name:"mongo-uri" placeholder:"URI" help:"A real MongoDB, in place of the embedded document store."`
-	S3URL        string `name:"s3-url" placeholder:"URL" help:"A real S3 server, http://KEY:SECRET@HOST:PORT, in place of the embedded object store."`
+	NATSURL      string `name:"nats-url" env:"KRE_UP_NATS_URL" placeholder:"URL" help:"NATS server to use instead of the embedded one, in operator mode."`
+	NATSOperator string `name:"nats-operator" env:"KRE_UP_NATS_OPERATOR" placeholder:"DIR" help:"Folder with operator.seed and system.creds of that server."`
+	MongoURI     string `name:"mongo-uri" env:"KRE_UP_MONGO_URI" placeholder:"URI" help:"MongoDB to use instead of the embedded store of documents."`
+	S3URL        string `name:"s3-url" env:"KRE_UP_S3_URL" placeholder:"URL" help:"S3 to use instead of the embedded store of objects: http://key:secret@host:port."`
 
-	Context string `placeholder:"NAME" help:"Name under which the other commands know this engine. Default: local."`
-	Verbose bool   `short:"v" help:"Also show what admin-api and k8s-manager log."`
+	Verbose bool `short:"v" help:"Show what the services log, instead of writing it into files."`
 }
 
 // Help is shown below the flags.
 func (c *Command) Help() string {
 	return `Examples:
-  kre up                       everything on this machine; Ctrl-C stops it
-  kre up --data /srv/kre       with its data there
-  kre up --mongo-uri mongodb://127.0.0.1:27017 --s3-url http://KEY:SECRET@127.0.0.1:9100
+  kre up                         the engine; another terminal runs kre runtime create demo
+  kre up --data /srv/kre         with its data elsewhere
+  kre up --http-port 0           on any free port
 
-Then, in another terminal:
-  kre runtime create demo && kre runtime use demo
-  kre version create PROJECT && kre status
+Writes the context "local", with which kre's other commands find the engine and are allowed in. DIR/up.json tells other
+programs where it is while it runs; DIR/secrets/admin.token is the administrator's token, DIR/logs what the services say.
 
-A second start finds everything as it was. Only this machine can reach it. With a NATS of its own:
-  kre store broker-config operator       makes keys and operator/nats.conf, once
-  nats-server -c operator/nats.conf
-  kre up --nats-url nats://127.0.0.1:4222 --nats-operator operator
-
-Ctrl-C stops everything in order, a second one at once.`
+Ctrl-C stops everything, a second one at once. Next time it goes on with everything that ran.`
 }
 
-// Validate checks what the flags say together.
-func (c *Command) Validate() error {
-	for _, port := range []int{c.HTTPPort, c.GRPCPort, c.RuntimeGRPCPort, c.RuntimeHTTPPort} {
-		if err := ports.Check(port); err != nil {
-			return err
-		}
-	}
-	if (c.NATSURL == "") != (c.NATSOperator == "") {
-		return errors.New("--nats-url and --nats-operator belong together: kre store broker-config DIR makes an operator and the configuration of a NATS that trusts it")
-	}
-	if _, err := parseS3(c.S3URL); err != nil {
-		return err
-	}
-	return nil
-}
-
-// Run keeps the engine up until ctx is cancelled or something ends it. The error is context.Canceled where a person did
-// not wait for an orderly start or end.
-func (c *Command) Run(ctx context.Context, console *console.Console) error {
-	settings, err := c.settings(console)
+// Run runs the engine until ctx is cancelled or it cannot start. The error is context.Canceled where a person did not wait
+// for an orderly start or end.
+func (c *Command) Run(ctx context.Context) error {
+	settings, err := c.settings()
 	if err != nil {
 		return err
 	}
 	again, stop := interrupt.Again()
 	defer stop()
 	settings.again = again
-	return run(ctx, settings)
+	return runEngine(ctx, settings)
 }
 
-// settings are what an engine is told, independent of the command line.
+// settings are what the engine is told, independent of the command line. All paths are absolute: the embedded store of
+// objects changes the working directory.
 type settings struct {
-	data                  string // absolute
-	http, grpc            int    // wanted ports; 0: any
-	firstGRPC, firstHTTP  int    // of the runtimes; 0: any
-	natsURL, natsOperator string // empty: the embedded one
-	mongoURI              string // empty: the embedded one
-	s3                    *s3    // nil: the embedded one
-	context               string // to write
-	contextNamed          bool   // it was asked for
-	verbose               bool
-	console               *console.Console
-	libexec               string          // folder of admin-api and k8s-manager
-	guard                 *exec.Cmd       // nil: none
-	again                 <-chan struct{} // closed when everything is to end at once
+	data     string
+	http     int
+	grpc     int
+	firstRPC int
+	firstWeb int
+	given    given
+	verbose  bool
+	color    bool
+
+	out     io.Writer
+	config  string          // file of the contexts
+	libexec string          // folder of admin-api and k8s-manager
+	guard   *exec.Cmd       // nil: none
+	again   <-chan struct{} // closed when everything is to end at once
 }
 
-func (c *Command) settings(console *console.Console) (settings, error) {
-	data := c.Data
-	if data == "" {
-		var err error
-		if data, err = defaultData(); err != nil {
+// given are the stores that a person has; zero values stand for embedded ones.
+type given struct {
+	nats     string // URL
+	operator string // folder
+	mongo    string
+	s3       s3
+}
+
+// s3 is how a store of objects is reached.
+type s3 struct{ endpoint, access, secret string }
+
+func (c *Command) settings() (settings, error) {
+	for _, port := range []int{c.HTTPPort, c.GRPCPort, c.RuntimeGRPCPort, c.RuntimeHTTPPort} {
+		if err := ports.Check(port); err != nil {
 			return settings{}, err
 		}
 	}
-	programs, err := libexec.Folder("admin-api", "k8s-manager", "runtime-api", "entrypoint")
+	stores, err := c.given()
+	if err != nil {
+		return settings{}, err
+	}
+	data, err := c.dataDir()
+	if err != nil {
+		return settings{}, err
+	}
+	config, err := cliconfig.File()
+	if err != nil {
+		return settings{}, err
+	}
+	programs, err := libexec.Folder(adminAPI, k8sManager, "runtime-api", "entrypoint")
 	if err != nil {
 		return settings{}, err
 	}
@@ -115,26 +120,66 @@ func (c *Command) settings(console *console.Console) (settings, error) {
 	if err != nil {
 		return settings{}, err
 	}
-	s3, err := parseS3(c.S3URL)
-	if err != nil {
-		return settings{}, err
-	}
-	s := settings{
-		data: data, http: c.HTTPPort, grpc: c.GRPCPort, firstGRPC: c.RuntimeGRPCPort, firstHTTP: c.RuntimeHTTPPort,
-		natsURL: c.NATSURL, natsOperator: c.NATSOperator, mongoURI: c.MongoURI, s3: s3,
-		context: c.Context, contextNamed: c.Context != "", verbose: c.Verbose,
-		console: console, libexec: programs, guard: watchdog,
-	}
-	if s.context == "" {
-		s.context = contexts.Local
-	}
-	return s, nil
+	return settings{
+		data: data, http: c.HTTPPort, grpc: c.GRPCPort, firstRPC: c.RuntimeGRPCPort, firstWeb: c.RuntimeHTTPPort,
+		given: stores, verbose: c.Verbose, color: screen.WantsColor(os.Stdout), out: os.Stdout,
+		config: config, libexec: programs, guard: watchdog,
+	}, nil
 }
 
-// explain says of an error what was tried; nil where there is none.
-func explain(tried string, err error) error {
-	if err == nil {
-		return nil
+func (c *Command) given() (given, error) {
+	g := given{nats: c.NATSURL, mongo: c.MongoURI}
+	if (c.NATSURL == "") != (c.NATSOperator == "") {
+		return given{}, errors.New("--nats-url and --nats-operator go together: the engine makes an account for each runtime")
 	}
-	return fmt.Errorf("cannot %s: %w", tried, err)
+	if c.NATSOperator != "" {
+		var err error
+		if g.operator, err = filepath.Abs(c.NATSOperator); err != nil {
+			return given{}, err
+		}
+		for _, name := range []string{operatorSeed, systemCreds} {
+			if _, err := os.Stat(filepath.Join(g.operator, name)); err != nil {
+				return given{}, fmt.Errorf("--nats-operator: %w; `kre store secrets` makes such a folder", err)
+			}
+		}
+	}
+	if c.S3URL != "" {
+		var err error
+		if g.s3, err = parseS3(c.S3URL); err != nil {
+			return given{}, err
+		}
+	}
+	return g, nil
+}
+
+// parseS3 takes the keys out of a URL, which no error shows.
+func parseS3(text string) (s3, error) {
+	wrong := errors.New("--s3-url: want http://key:secret@host:port")
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User == nil || u.Scheme != "http" && u.Scheme != "https" {
+		return s3{}, wrong
+	}
+	secret, ok := u.User.Password()
+	if !ok || u.User.Username() == "" {
+		return s3{}, wrong
+	}
+	return s3{endpoint: u.Scheme + "://" + u.Host, access: u.User.Username(), secret: secret}, nil
+}
+
+// dataDir is the folder of everything the engine keeps, as an absolute path.
+func (c *Command) dataDir() (string, error) {
+	if c.Data != "" {
+		return filepath.Abs(c.Data)
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "kre"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("cannot find the user's data folder: %w; --data names another one", err)
+	}
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(home, "Library", "Application Support", "kre"), nil
+	}
+	return filepath.Join(home, ".local", "share", "kre"), nil
 }

@@ -4,82 +4,63 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/cli/internal/secrets"
+	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
 // engine is one `kre up`.
 type engine struct {
 	settings
-	data     *data
 	screen   *screen.Screen
 	observer *observer
-	super    *proc.Supervisor
-	secrets  *secrets.Secrets
-	ports    kept
-	stores   *stores
-	manager  *service
-	admin    *service
+	files    []io.Closer // logs
+
+	lock    *os.File // of the data directory
+	secrets *secrets.Secrets
+	ports   chosen
+	stores  *stores
+	super   *proc.Supervisor
+	manager *proc.Process
+	admin   *proc.Process
 }
 
-// run brings everything up and ends it in order once ctx is cancelled.
-func run(ctx context.Context, s settings) (err error) {
-	began := time.Now()
-	d, err := openData(ctx, s.data)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
-	if err := d.removeState(); err != nil { // a killed one has left it
-		return err
-	}
-	e := &engine{settings: s, data: d, screen: screen.New(screen.Options{Out: s.console.Out, Color: s.console.Color()})}
-	e.screen.Names("nats", "documents", "objects", "k8s-manager", "admin-api")
-	if e.observer, err = newObserver(e.screen, s.verbose, d.path("logs")); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.observer.close()) }()
-	if s.guard != nil {
-		// As long as it has not killed what a killed kre left, nobody else uses the folder.
-		s.guard.ExtraFiles = append(s.guard.ExtraFiles, d.lock)
-	}
-	e.super = proc.New(proc.Options{Observer: e.observer, Guard: s.guard})
-	stopForcing := e.endAtOnceWhenAsked()
-	defer func() {
-		ended := e.end()
-		if stopForcing() {
-			ended = errors.Join(ended, context.Canceled)
-		}
-		err = errors.Join(err, ended)
-	}()
+// Who speaks, beside the services.
+const (
+	storesColumn = "stores"
+	engineColumn = "engine"
+	dataColumn   = "data"
+	tryColumn    = "try"
+)
 
-	if err := e.start(ctx); err != nil {
+// runEngine runs the engine from its start to its end.
+func runEngine(ctx context.Context, settings settings) (err error) {
+	began := time.Now()
+	e := &engine{settings: settings, screen: screen.New(screen.Options{Out: settings.out, Color: settings.color})}
+	e.observer = &observer{screen: e.screen, logs: make(map[string]io.Writer)}
+	e.screen.Names(k8sManager, adminAPI, storesColumn, engineColumn, dataColumn, tryColumn)
+	if e.lock, err = lockData(ctx, e.data); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return e.startFailed(err)
-	}
-	if err := e.announce(ctx, time.Since(began)); err != nil {
 		return err
 	}
-	<-ctx.Done()
-	e.screen.Say("", "stopping; Ctrl-C again stops at once")
-	return nil
-}
+	if e.guard != nil {
+		// Whoever starts an engine on this data next waits until the guard of a killed one has done its work.
+		e.guard.ExtraFiles = []*os.File{e.lock}
+	}
+	e.super = proc.New(proc.Options{Observer: e.observer, Guard: e.guard})
 
-// endAtOnceWhenAsked kills everything when somebody does not want to wait any longer. The function ends that, and tells
-// whether it was so.
-func (e *engine) endAtOnceWhenAsked() (stop func() bool) {
 	over, watched := make(chan struct{}), make(chan struct{})
 	forced := false
 	go func() {
@@ -91,141 +72,184 @@ func (e *engine) endAtOnceWhenAsked() (stop func() bool) {
 		case <-over:
 		}
 	}()
-	return func() bool {
+	end := func() error {
+		err := e.end()
 		close(over)
 		<-watched
-		return forced
-	}
-}
-
-// start brings everything up, as much at the same time as can be.
-func (e *engine) start(ctx context.Context) (err error) {
-	if e.secrets, err = secrets.Open(e.data.path("secrets")); err != nil {
+		if forced {
+			err = errors.Join(err, context.Canceled)
+		}
 		return err
 	}
-	e.ports = e.data.keptPorts()
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return e.secrets.MakeKeyset(groupCtx, filepath.Join(e.libexec, "admin-api")) })
-	group.Go(func() error { return e.choosePorts(groupCtx) })
+
+	if err := e.start(ctx); err != nil {
+		if ended := end(); ctx.Err() != nil {
+			return errors.Join(ended, context.Cause(ctx))
+		}
+		return startFailed(err)
+	}
+	if err := writeJSON(e.stateFile(), e.state()); err != nil {
+		return errors.Join(err, end())
+	}
+	e.sayReady(time.Since(began))
+	<-ctx.Done()
+	e.screen.Say("", "Stopping what runs; Ctrl-C again ends it at once")
+	stopping := time.Now()
+	if err := end(); err != nil {
+		return err
+	}
+	e.screen.Say("", "Stopped in %s; kre up goes on with everything", seconds(time.Since(stopping)))
+	return nil
+}
+
+// start brings everything up.
+func (e *engine) start(ctx context.Context) (err error) {
+	if err := removeIfThere(e.stateFile()); err != nil { // a killed one has left it
+		return err
+	}
+	if e.secrets, err = secrets.Open(filepath.Join(e.data, "secrets")); err != nil {
+		return err
+	}
+	e.ports, err = choosePorts(ctx, filepath.Join(e.data, "ports.json"),
+		wanted{http: e.http, grpc: e.grpc, firstGRPC: e.firstRPC, firstHTTP: e.firstWeb},
+		func(wanted, got int) { e.screen.Warn("", "port %d is taken: %d instead", wanted, got) })
+	if err != nil {
+		return err
+	}
+	if err := e.openLogs(); err != nil {
+		return err
+	}
+	if err := e.startStores(ctx); err != nil {
+		return err
+	}
+	e.manager, e.admin = e.super.Start(e.managerSpec()), e.super.Start(e.adminSpec())
+	began := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, service := range []*proc.Process{e.manager, e.admin} {
+		group.Go(func() error {
+			if err := service.WaitReady(ctx); err != nil {
+				return err
+			}
+			e.screen.Say(service.Name(), "ready %s", seconds(time.Since(began)))
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return writeContext(e.config, e.state(), e.secrets.AdminToken)
+}
+
+// startStores starts the stores and, at the same time, has the keyset made.
+func (e *engine) startStores(ctx context.Context) error {
+	began := time.Now()
+	level := "warn"
+	if e.verbose {
+		level = "info"
+	}
+	var out io.Writer = shown{screen: e.screen, who: storesColumn}
+	if file := e.observer.logs[storesColumn]; file != nil {
+		out = file
+	}
+	logger, err := log.NewWriter(log.Flags{LogFormat: log.JSON, LogLevel: level}, out)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return e.secrets.MakeKeyset(ctx, filepath.Join(e.libexec, adminAPI)) })
 	group.Go(func() (err error) {
-		log := zap.New(&reporter{screen: e.screen})
-		warn := func(text string) { e.screen.Warn("nats", "%s", text) }
-		e.stores, err = openStores(groupCtx, e.settings, e.data, &e.ports, e.secrets, log, warn, e.tell)
+		e.stores, err = openStores(ctx, storesOptions{
+			given: e.given, dir: filepath.Join(e.data, "stores"), secrets: e.secrets, ports: e.ports, log: logger,
+			warn: func(text string) { e.screen.Warn("nats", "%s", text) },
+		})
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	// Before anything is started: what survives finds the same ports the next time.
-	if err := e.data.write("ports.json", e.ports); err != nil {
-		return explain("keep the ports", err)
-	}
-	services := newServices(e.settings, e.super, e.data, e.secrets)
-	e.manager = services.manager(e.data, &e.ports, e.stores)
-	e.admin = services.admin(&e.ports, e.stores, e.secrets)
-	group, groupCtx = errgroup.WithContext(ctx)
-	for _, start := range []struct {
-		service *service
-		ports   []port
-	}{
-		{e.manager, []port{{"KRE_GRPC_ADDR", &e.ports.Manager}}},
-		{e.admin, []port{{"KRE_GRPC_ADDR", &e.ports.GRPC}, {"KRE_HTTP_ADDR", &e.ports.HTTP}}},
-	} {
-		group.Go(func() error {
-			began := time.Now()
-			if err := services.start(groupCtx, start.service, start.ports...); err != nil {
-				return err
-			}
-			e.tell(start.service.name, start.service.env["KRE_GRPC_ADDR"], time.Since(began))
-			return nil
-		})
-	}
-	return group.Wait()
+	e.screen.Say(storesColumn, "%s %s", e.stores.told(), seconds(time.Since(began)))
+	return nil
 }
 
-// choosePorts chooses those of the services.
-func (e *engine) choosePorts(ctx context.Context) error {
-	for _, one := range []struct {
-		wanted int
-		port   *int
-	}{{e.http, &e.ports.HTTP}, {e.grpc, &e.ports.GRPC}} {
-		if one.wanted != 0 {
-			*one.port = one.wanted
-		}
-		if err := again(ctx, one.port); err != nil {
+func (e *engine) openLogs() error {
+	if e.verbose {
+		return nil
+	}
+	for _, name := range []string{k8sManager, adminAPI, storesColumn} {
+		file, err := openLog(filepath.Join(e.data, "logs", name+".log"))
+		if err != nil {
 			return err
 		}
-		if one.wanted != 0 && one.wanted != *one.port {
-			e.screen.Warn("", "port %d is taken: %d instead", one.wanted, *one.port)
-		}
+		e.observer.logs[name] = file
+		e.files = append(e.files, file)
 	}
-	for _, one := range []struct {
-		wanted int
-		port   *int
-	}{{e.firstGRPC, &e.ports.FirstGRPC}, {e.firstHTTP, &e.ports.FirstHTTP}} {
-		switch {
-		case one.wanted != 0:
-			*one.port = one.wanted
-		case *one.port == 0:
-			var err error
-			if *one.port, err = ports.Pick(0); err != nil {
-				return err
-			}
-		}
-	}
-	return again(ctx, &e.ports.Manager)
+	return nil
 }
 
-// end ends everything in order.
+func (e *engine) state() State {
+	return State{PID: os.Getpid(), HTTP: "http://" + ports.Address(e.ports.HTTP), GRPC: ports.Address(e.ports.GRPC)}
+}
+
+// sayReady tells where the engine is, and what to do next.
+func (e *engine) sayReady(took time.Duration) {
+	e.screen.Say(engineColumn, "http :%d  grpc :%d  ready %s", e.ports.HTTP, e.ports.GRPC, seconds(took))
+	e.screen.Say(dataColumn, "%s", e.data)
+	e.screen.Say(tryColumn, "kre runtime create demo\nkre version create demo-v1.krt")
+	e.screen.Say("", "Ctrl-C stops everything")
+}
+
+// end ends everything in order: who uses something before what is used.
 func (e *engine) end() error {
-	e.observer.hush()
-	err := e.data.removeState()
-	e.admin.stop(adminGrace)
-	e.manager.stop(managerGrace)
-	err = errors.Join(err, e.sweep())
+	e.observer.hushed.Store(true)
+	errs := []error{removeIfThere(e.stateFile())}
+	for _, service := range []struct {
+		process *proc.Process
+		grace   time.Duration
+	}{{e.manager, managerGrace}, {e.admin, adminGrace}} {
+		if service.process != nil {
+			service.process.Stop(service.grace)
+			<-service.process.Done()
+		}
+		if service.process != nil && service.process == e.manager {
+			errs = append(errs, e.endLeft())
+		}
+	}
 	e.super.Close()
-	return errors.Join(err, e.stores.close())
+	if e.stores != nil {
+		errs = append(errs, e.stores.close())
+	}
+	for _, file := range e.files {
+		errs = append(errs, file.Close())
+	}
+	return errors.Join(append(errs, e.lock.Close())...) // closing unlocks
 }
 
-// startFailed is the error of a start. What the culprit printed last is shown with it.
-func (e *engine) startFailed(err error) error {
+// leftWithin bounds the ending of what k8s-manager left behind.
+const leftWithin = 10 * time.Second
+
+func (e *engine) endLeft() error {
+	ctx, cancel := context.WithTimeout(context.Background(), leftWithin)
+	defer cancel()
+	return endLeft(ctx, filepath.Join(e.data, "runtimes"), 0)
+}
+
+// startFailed is the error of a start, with the last lines of the service that is to blame.
+func startFailed(err error) error {
 	var failure *proc.Failure
 	if !errors.As(err, &failure) {
 		return err
 	}
-	text := fmt.Sprintf("cannot start %s: it %s", failure.Name, failure.Reason)
-	if failure.Cause != nil {
-		text = failure.Error()
-	}
-	if len(failure.Tail) == 0 {
-		return errors.New(text)
+	if failure.Cause != nil || len(failure.Tail) == 0 {
+		return fmt.Errorf("cannot start %w", err)
 	}
 	var b strings.Builder
-	b.WriteString(text + "; its last lines:")
 	for _, line := range failure.Tail {
-		for _, shown := range screen.Render(line) {
-			b.WriteString("\n  " + shown)
+		for _, text := range screen.Render(line) {
+			b.WriteString("\n  " + text)
 		}
 	}
-	return errors.New(b.String())
-}
-
-// writeHere shortens a path for people.
-func shorten(path string) string {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return path
-	}
-	if below, ok := strings.CutPrefix(path, home+string(filepath.Separator)); ok {
-		return filepath.Join("~", below)
-	}
-	return path
+	return fmt.Errorf("cannot start %w; its last lines:%s", err, b.String())
 }
 
 // seconds is a duration as it is shown.
-func seconds(d time.Duration) string {
-	if d < time.Second {
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
-}
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

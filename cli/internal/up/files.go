@@ -1,0 +1,82 @@
+package up
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/konstellation-io/kre/cli/internal/cliconfig"
+)
+
+// State is what other programs may know about a running kre up: DATA/up.json, while the engine takes calls.
+type State struct {
+	PID  int    `json:"pid"`
+	HTTP string `json:"http"` // URL
+	GRPC string `json:"grpc"` // host:port
+}
+
+func (e *engine) stateFile() string { return filepath.Join(e.data, "up.json") }
+
+// writeJSON replaces a file, whole or not at all, for its owner's eyes only.
+func writeJSON(name string, value any) error {
+	content, err := json.MarshalIndent(value, "", "  ")
+	if err == nil {
+		err = os.WriteFile(name+".new", append(content, '\n'), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", filepath.Base(name), err)
+	}
+	return nil
+}
+
+func removeIfThere(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// localContext is the name of the context that kre up writes.
+const localContext = "local"
+
+// writeContext lets kre's other commands find the engine. Which runtime a person works with stays, and so does the choice
+// of another engine.
+func writeContext(file string, state State, token string) error {
+	config, err := cliconfig.LoadFile(file)
+	if err != nil {
+		return err
+	}
+	config.Contexts[localContext] = cliconfig.Context{
+		GRPC: state.GRPC, HTTP: state.HTTP, Token: token, Runtime: config.Contexts[localContext].Runtime,
+	}
+	if _, known := config.Contexts[config.Current]; !known {
+		config.Current = localContext
+	}
+	return config.SaveFile(file)
+}
+
+// rotateAbove is how large a log may be when the engine starts, in bytes.
+const rotateAbove = 64 << 20
+
+// openLog opens a log to append to it; a large one is put aside, in place of the one before.
+func openLog(name string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the folder for logs: %w", err)
+	}
+	if info, err := os.Stat(name); err == nil && info.Size() > rotateAbove {
+		if err := os.Rename(name, name+".1"); err != nil {
+			return nil, fmt.Errorf("cannot put a log aside: %w", err)
+		}
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open a log: %w", err)
+	}
+	return file, nil
+}
