@@ -67,7 +67,7 @@ func stream[M any](a *api, w http.ResponseWriter, r *http.Request, method string
 	}
 	told(w, header)
 	out := &lineWriter{api: a, w: w, control: http.NewResponseController(w)}
-	if len(header.Get(adminv1StreamOpen)) > 0 {
+	if len(header.Get(StreamOpen)) > 0 {
 		out.begin()
 	}
 	for {
@@ -89,8 +89,8 @@ func stream[M any](a *api, w http.ResponseWriter, r *http.Request, method string
 	}
 }
 
-// adminv1StreamOpen is the metadata by which a stream that may be silent for long says that it has begun.
-const adminv1StreamOpen = "kre-stream"
+// StreamOpen is the metadata by which a stream that may be silent for long says that it has begun.
+const StreamOpen = "kre-stream"
 
 // lineWriter writes lines.
 type lineWriter struct {

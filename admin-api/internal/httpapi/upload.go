@@ -51,11 +51,13 @@ func (a *api) upload(w http.ResponseWriter, r *http.Request, params map[string]s
 		return
 	}
 	version, err := send(stream, params["parent"], comment, source)
+	if err != nil {
+		cancel() // of a call that has been answered it changes nothing; any other must not wait for us
+	}
 	if header, headerErr := stream.Header(); headerErr == nil {
 		told(w, header)
 	}
 	if err != nil {
-		cancel()
 		a.refused(w, r, body, err)
 		return
 	}
