@@ -5,11 +5,28 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
 // programs is the folder of k8s-manager, and of what stands in for runtime-api and entrypoint.
 var programs string
+
+// realPrograms is the folder of the real ones, and of a node.
+var realPrograms = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(programs, "real")
+	for program, source := range map[string]string{
+		"runtime-api": "../../../runtime-api/cmd/runtime-api", "entrypoint": "../../../runner-sdk/entrypoint/cmd/entrypoint",
+		"node": "./testdata/node",
+	} {
+		build := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(dir, program), ".")
+		build.Dir = source
+		if output, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w\n%s", err, output)
+		}
+	}
+	return dir, nil
+})
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 

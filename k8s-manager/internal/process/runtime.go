@@ -252,7 +252,9 @@ func (rt *runtime) apply(desired lifecycle.Version) (v *version, other bool, err
 	if err := v.write(recordOf(desired)); err != nil {
 		return nil, false, err
 	}
-	return v, !desired.SameWish(before), nil
+	other = !desired.SameWish(before)
+	v.rolling = v.rolling || other
+	return v, other, nil
 }
 
 // createVersion makes a version; the caller has the lock.

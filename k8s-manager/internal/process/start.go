@@ -160,6 +160,7 @@ func (v *version) roll(ctx context.Context, jobs []job) error {
 			stale = append(stale, j)
 		}
 	}
+	v.rolling = len(stale)+len(ready) > 0
 	v.rt.mu.Unlock()
 	if len(stale) == 0 && all && len(ready) > 0 {
 		// The entrypoint, which comes first, is replaced last.
@@ -168,7 +169,6 @@ func (v *version) roll(ctx context.Context, jobs []job) error {
 	if len(stale) == 0 {
 		return nil
 	}
-	v.setDoing("its configuration has changed: one process after the other is started again")
 	err := v.endProcesses(ctx, nodeGrace, func(process string) bool {
 		return slices.ContainsFunc(stale, func(j job) bool { return j.process == process })
 	})

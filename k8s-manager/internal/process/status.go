@@ -115,6 +115,8 @@ func (v *version) look() (lifecycle.Phase, string) {
 		return lifecycle.Error, v.blame(failed)
 	case v.problem != nil:
 		return v.lookTroubled()
+	case v.rolling:
+		return lifecycle.Starting, "its configuration has changed: one process after the other is started again"
 	case !ready:
 		return lifecycle.Starting, v.doing
 	case v.kept.Closed:

@@ -42,6 +42,7 @@ type version struct {
 	problem    error            // that keeps it from being what it should be
 	trying     time.Time        // since when there is a problem; zero: there is none
 	doing      string           // what a step is busy with, for people
+	rolling    bool             // processes may run with something else than they should
 	orphans    bool             // a process may run, or be recorded as if it did, that is not among the parts
 	stopAt     time.Time        // when a stop that is under way ends waiting for callers; zero: none is
 	phase      lifecycle.Phase  // that was told last
@@ -104,6 +105,7 @@ func (v *version) takeUp() error {
 		if err := v.run(context.Background(), j); err != nil {
 			return err
 		}
+		v.rolling = v.rolling || v.parts[j.process].stale(j.stamp)
 	}
 	return nil
 }

@@ -203,6 +203,7 @@ func TestAChangedValueRestartsTheNodesThatGetIt(t *testing.T) {
 	before := w.pids(t, "v1")
 	v.Revision, v.Files = 2, map[string][]byte{"CERT": []byte("other")}
 	require.NoError(t, w.cluster.ApplyVersion(t.Context(), v))
+	require.Equal(t, lifecycle.Starting, w.version(t, "v1").Phase, "at once")
 	w.eventually(t, "the new value", func() bool { return strings.Contains(w.log(t, "v1", "work.b-0"), "color blue other\n") })
 	w.waitPhase(t, "v1", lifecycle.Started)
 	after := w.pids(t, "v1")
