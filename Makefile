@@ -22,6 +22,7 @@ GRPCURL     := $(TOOLS)/bin/grpcurl-$(GRPCURL_VERSION)
 COMPOSE     := $(TOOLS)/bin/docker-compose-$(COMPOSE_VERSION)
 
 export KRE_TEST_NATS_SERVER := $(NATS_SERVER)
+export KRE_TEST_OPENAPI     := $(TOOLS)/openapi/bin/python
 export KRE_TEST_GRPCURL     := $(GRPCURL)
 export KRE_TEST_PYTHON      := $(VENV)/bin/python
 export KRE_BIN              := $(CURDIR)/bin
@@ -105,7 +106,7 @@ test-python: $(VENV)/ready $(NATS_SERVER)
 	@echo "== runner-sdk/python"; cd runner-sdk/python && $(VENV)/bin/python -m pytest -q
 
 .PHONY: test-e2e
-test-e2e: build $(GRPCURL)
+test-e2e: build $(GRPCURL) $(TOOLS)/openapi/ready
 	@echo "== e2e"; cd e2e && go test -race -timeout 30m $$(go list ./... | grep -v /chaos)
 
 .PHONY: fuzz
@@ -147,6 +148,10 @@ $(COMPOSE): docker/compose/go.sum
 
 $(VENV)/ready: runner-sdk/python/requirements-dev.lock
 	@$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install -q --require-hashes -r $<
+	@touch $@
+
+$(TOOLS)/openapi/ready: e2e/testdata/openapi/requirements.lock
+	@$(PYTHON) -m venv $(TOOLS)/openapi && $(TOOLS)/openapi/bin/pip install -q --require-hashes -r $<
 	@touch $@
 
 # Not `npm ci`: it wants buf's packages of every platform in the lock, and a mirror may not have them all.
