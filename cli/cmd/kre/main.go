@@ -47,7 +47,7 @@ type commands struct {
 	Inspect  inspect.Command     `cmd:"" help:"Show what is in a project or a .krt file: graph, files, digest."`
 
 	Up    up.Command    `cmd:"" help:"Run the whole engine on this machine."`
-	Store store.Command `cmd:"" hidden:"" help:"Serve one embedded store, or make what stores and services need to know."`
+	Store store.Command `cmd:"" help:"Serve one embedded store, or make what stores and services need to know."`
 
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
@@ -61,6 +61,7 @@ A version is a graph of small programs that answers requests: krt.yml names them
   kre call Greet '{"name":"Ada"}'      call it; shows where the time went
   kre validate demo                    what is wrong with it, all at once
   kre pack demo                        one file that runs anywhere
+  kre up                               the engine, which runs such files and answers for them
 
 kre COMMAND --help tells more about each.`
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,7 @@ type engine struct {
 	super   *proc.Supervisor
 	manager *proc.Process
 	admin   *proc.Process
+	forced  atomic.Bool // it is to end at once
 }
 
 // Who speaks, beside the services.
@@ -62,12 +64,11 @@ func runEngine(ctx context.Context, settings settings) (err error) {
 	e.super = proc.New(proc.Options{Observer: e.observer, Guard: e.guard})
 
 	over, watched := make(chan struct{}), make(chan struct{})
-	forced := false
 	go func() {
 		defer close(watched)
 		select {
 		case <-e.again:
-			forced = true
+			e.forced.Store(true)
 			e.super.KillAll()
 		case <-over:
 		}
@@ -76,17 +77,18 @@ func runEngine(ctx context.Context, settings settings) (err error) {
 		err := e.end()
 		close(over)
 		<-watched
-		if forced {
+		if e.forced.Load() {
 			err = errors.Join(err, context.Canceled)
 		}
 		return err
 	}
 
 	if err := e.start(ctx); err != nil {
-		if ended := end(); ctx.Err() != nil {
+		ended := end()
+		if ctx.Err() != nil {
 			return errors.Join(ended, context.Cause(ctx))
 		}
-		return startFailed(err)
+		return errors.Join(startFailed(err), ended)
 	}
 	if err := writeJSON(e.stateFile(), e.state()); err != nil {
 		return errors.Join(err, end())
@@ -202,18 +204,11 @@ func (e *engine) sayReady(took time.Duration) {
 func (e *engine) end() error {
 	e.observer.hushed.Store(true)
 	errs := []error{removeIfThere(e.stateFile())}
-	for _, service := range []struct {
-		process *proc.Process
-		grace   time.Duration
-	}{{e.manager, managerGrace}, {e.admin, adminGrace}} {
-		if service.process != nil {
-			service.process.Stop(service.grace)
-			<-service.process.Done()
-		}
-		if service.process != nil && service.process == e.manager {
-			errs = append(errs, e.endLeft())
-		}
+	e.stop(e.manager, managerGrace)
+	if e.manager != nil {
+		errs = append(errs, e.endLeft())
 	}
+	e.stop(e.admin, adminGrace)
 	e.super.Close()
 	if e.stores != nil {
 		errs = append(errs, e.stores.close())
@@ -222,6 +217,18 @@ func (e *engine) end() error {
 		errs = append(errs, file.Close())
 	}
 	return errors.Join(append(errs, e.lock.Close())...) // closing unlocks
+}
+
+// stop ends a service and waits for it; one that was never started has ended.
+func (e *engine) stop(service *proc.Process, grace time.Duration) {
+	if service == nil {
+		return
+	}
+	if e.forced.Load() { // it was killed, and perhaps started again
+		grace = 0
+	}
+	service.Stop(grace)
+	<-service.Done()
 }
 
 // leftWithin bounds the ending of what k8s-manager left behind.
@@ -252,4 +259,9 @@ func startFailed(err error) error {
 }
 
 // seconds is a duration as it is shown.
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+func seconds(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
