@@ -44,6 +44,11 @@ const (
 	storeWait     = 60 * time.Second // how long the store may take to be there
 	callsEndIn    = 10 * time.Second // how long calls, uploads among them, may take when the program is told to end
 	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+	// callTimeout bounds what has no deadline of its caller's: a call to a version takes as long as its workflow allows, and
+	// whatever else is asked of other services has a shorter one of its own.
+	callTimeout = 10 * time.Minute
 )
 
 func main() {
@@ -129,24 +134,38 @@ func serve(ctx context.Context, process *boot.Process, config config, e *engine.
 	}
 	access := grpcapi.Administrator(config.AdminToken)
 	server := rpc.NewServer(process.Logger, rpc.Options{
-		Authenticate: access, Status: grpcapi.Status, MaxRequestBytes: maxRequest, Telemetry: process.Telemetry,
+		Authenticate: access, Status: grpcapi.Status, Timeout: callTimeout, MaxRequestBytes: maxRequest, Telemetry: process.Telemetry,
 	})
 	grpcapi.Register(server, e)
 	local, err := server.Local()
 	if err != nil {
 		return errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
-	rest, err := httpapi.New(local, process.Logger, httpapi.Options{Authenticate: access, Ready: store.Ping})
+	rest, err := httpapi.New(local, process.Logger, httpapi.Options{Authenticate: access, Ready: store.Ping, Ending: ctx.Done()})
 	if err != nil {
 		return errors.Join(err, local.Close(), grpcListener.Close(), httpListener.Close())
 	}
-	web := &http.Server{Handler: rest, ReadHeaderTimeout: headerTimeout}
+	complaints, err := zap.NewStdLogAt(process.Logger, zap.WarnLevel)
+	if err != nil {
+		return errors.Join(err, local.Close(), grpcListener.Close(), httpListener.Close())
+	}
+	web := &http.Server{
+		Handler: rest, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: complaints,
+	}
 	served := make(chan error, 2)
 	go func() { served <- server.Serve(grpcListener) }()
+	process.Logger.Info("serving", zap.String("protocol", "http"), zap.Stringer("address", httpListener.Addr()))
 	go func() { served <- web.Serve(httpListener) }()
 	process.OnStop("grpc", callsEndIn, server.Stop)
 	process.OnStop("local", time.Second, func(context.Context) error { return local.Close() })
-	process.OnStop("http", callsEndIn, web.Shutdown)
+	process.OnStop("http", callsEndIn, func(ctx context.Context) error {
+		if err := web.Shutdown(ctx); err != nil {
+			process.Logger.Warn("calls cut off", zap.String("protocol", "http"), log.Error(err))
+			return web.Close()
+		}
+		return nil
+	})
 	if err := process.Ready(); err != nil {
 		return err
 	}

@@ -47,13 +47,17 @@ func (e *Engine) SearchLogs(ctx context.Context, runtime string, query LogQuery)
 // maxLast is how many lines a tail may begin with.
 const maxLast = 1000
 
-// TailLogs calls line with each line that a version logs, until ctx ends or line answers an error, which is returned.
-func (e *Engine) TailLogs(ctx context.Context, runtime string, query LogQuery, line func(LogEntry) error) error {
+// TailLogs calls begun once the request has proved right, then line with each line that a version logs, until ctx ends or
+// one of them answers an error, which is returned.
+func (e *Engine) TailLogs(ctx context.Context, runtime string, query LogQuery, begun func() error, line func(LogEntry) error) error {
 	if query.Last < 0 || query.Last > maxLast {
 		return invalid("last", "%d: want 0 to %d", query.Last, maxLast)
 	}
 	address, err := e.service(ctx, runtime, query.Version)
 	if err != nil {
+		return err
+	}
+	if err := begun(); err != nil {
 		return err
 	}
 	return serviceError(e.Runtimes.TailLogs(ctx, address, query, line))

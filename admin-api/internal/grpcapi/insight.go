@@ -104,14 +104,11 @@ func (s *versionService) TailLogs(request *adminv1.TailLogsRequest, stream grpc.
 	if err != nil {
 		return err
 	}
-	if err := opened(stream); err != nil {
-		return err
-	}
 	query := engine.LogQuery{
 		Version: version, MinLevel: level, Nodes: clean(request.GetNodes()), Workflow: request.GetWorkflow(), Text: request.GetText(),
 		Last: int(request.GetLast()),
 	}
-	return s.engine.TailLogs(stream.Context(), runtime, query, func(entry engine.LogEntry) error {
+	return s.engine.TailLogs(stream.Context(), runtime, query, func() error { return opened(stream) }, func(entry engine.LogEntry) error {
 		return stream.Send(&adminv1.TailLogsResponse{Entry: entryMessage(entry)})
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/konstellation-io/kre/admin-api/internal/engine"
@@ -80,18 +81,37 @@ func (s *runtimeService) UpdateRuntime(ctx context.Context, request *adminv1.Upd
 	if err != nil {
 		return nil, err
 	}
-	if mask := request.GetUpdateMask().GetPaths(); len(mask) > 0 {
-		for _, path := range mask {
-			if path != "description" && path != "*" {
-				return nil, wrong("update_mask", fmt.Sprintf("%q cannot be changed; only description can", path))
-			}
-		}
+	changes, err := changesDescription(request.GetUpdateMask().GetPaths())
+	if err != nil {
+		return nil, err
+	}
+	if !changes {
+		return s.GetRuntime(ctx, &adminv1.GetRuntimeRequest{Name: request.GetRuntime().GetName()})
 	}
 	updated, err := s.engine.UpdateRuntime(ctx, name, request.GetRuntime().GetDescription(), request.GetRuntime().GetRevision())
 	if err != nil {
 		return nil, err
 	}
 	return runtimeMessage(updated), nil
+}
+
+// changesDescription reads an update mask. What is only answered may be among its fields and is left alone (aip.dev/203):
+// over REST the mask is what the body holds, which may be a runtime as it was read.
+func changesDescription(mask []string) (bool, error) {
+	if len(mask) == 0 {
+		return true, nil
+	}
+	changes := false
+	fields := (&adminv1.Runtime{}).ProtoReflect().Descriptor().Fields()
+	for _, path := range mask {
+		switch {
+		case path == "description", path == "*":
+			changes = true
+		case fields.ByName(protoreflect.Name(path)) == nil:
+			return false, wrong("update_mask", fmt.Sprintf("a runtime has no field %q; what can be changed is description", path))
+		}
+	}
+	return changes, nil
 }
 
 // DeleteRuntime implements the rpc.

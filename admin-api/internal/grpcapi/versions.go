@@ -3,6 +3,7 @@ package grpcapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -217,11 +218,11 @@ func (s *versionService) CallVersion(ctx context.Context, request *adminv1.CallV
 	}
 	said, err := s.engine.CallVersion(ctx, runtime, version, request.GetRpc(), body, timeout)
 	if err != nil {
-		return nil, err
+		return nil, callFailed(version, err)
 	}
 	response := &adminv1.CallVersionResponse{RequestId: said.RequestID, Response: new(structpb.Value)}
 	if err := protojson.Unmarshal(said.Response, response.Response); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the answer of a version: %w", err)
 	}
 	return response, nil
 }

@@ -41,6 +41,8 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// UploadPatience is how long an upload may stand still. 0: a minute.
 	UploadPatience time.Duration
+	// Ending is closed when streams are to end because the program does: their readers come back. nil: never.
+	Ending <-chan struct{}
 }
 
 // api is the REST API.
@@ -52,6 +54,7 @@ type api struct {
 	json           *marshaler
 	authenticate   func(ctx context.Context, method string) (context.Context, error)
 	uploadPatience time.Duration
+	ending         <-chan struct{}
 	log            *zap.Logger
 }
 
@@ -60,7 +63,8 @@ type api struct {
 func New(conn grpc.ClientConnInterface, logger *zap.Logger, opts Options) (http.Handler, error) {
 	a := &api{
 		runtimes: adminv1.NewRuntimeServiceClient(conn), versions: adminv1.NewVersionServiceClient(conn),
-		bindings: bindings(), json: newMarshaler(), authenticate: opts.Authenticate, uploadPatience: opts.UploadPatience, log: logger,
+		bindings: bindings(), json: newMarshaler(), authenticate: opts.Authenticate,
+		uploadPatience: opts.UploadPatience, ending: opts.Ending, log: logger,
 	}
 	if a.uploadPatience == 0 {
 		a.uploadPatience = time.Minute

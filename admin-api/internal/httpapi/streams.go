@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -14,6 +15,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/rpc"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -48,7 +51,7 @@ func stream[M any](a *api, w http.ResponseWriter, r *http.Request, method string
 		a.failed(w, r, status.Error(codes.InvalidArgument, err.Error()))
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := a.untilEnding(r.Context())
 	defer cancel()
 	ctx, err := runtime.AnnotateContext(ctx, a.mux, r, method)
 	if err != nil {
@@ -72,6 +75,9 @@ func stream[M any](a *api, w http.ResponseWriter, r *http.Request, method string
 	}
 	for {
 		next, err := source.Recv()
+		if err != nil && errors.Is(context.Cause(ctx), errEnding) {
+			err = rpc.Status(errEnding, "").Err()
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			out.begin()
@@ -86,6 +92,27 @@ func stream[M any](a *api, w http.ResponseWriter, r *http.Request, method string
 		if !out.line(message(next)) {
 			return // the reader is gone
 		}
+	}
+}
+
+// errEnding is why a stream ends when the program does.
+var errEnding = fault.New(fault.Unavailable, "the service is stopping; call again").
+	For(adminv1.ErrorReason_ERROR_REASON_UNAVAILABLE.String(), "service", "admin-api")
+
+// untilEnding is a context that ends when the program does.
+func (a *api) untilEnding(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-a.ending:
+			cancel(errEnding)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watching.Wait()
 	}
 }
 

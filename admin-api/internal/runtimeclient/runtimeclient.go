@@ -74,7 +74,7 @@ func (c *Client) SearchLogs(ctx context.Context, address string, query engine.Lo
 		Filter: filterOf(query), PageSize: int32(query.Size), PageToken: query.Token, OldestFirst: query.OldestFirst,
 	})
 	if err != nil {
-		return engine.LogPage{}, told(err)
+		return engine.LogPage{}, badToken(told(err))
 	}
 	page := engine.LogPage{NextToken: answer.GetNextPageToken()}
 	for _, entry := range answer.GetEntries() {
@@ -174,6 +174,15 @@ func told(err error) error {
 	err = rpc.Fault(err)
 	if err != nil && fault.KindOf(err) == fault.Unavailable {
 		return unavailable(err)
+	}
+	return err
+}
+
+// badToken is the error of a search, of which only the page token can be wrong.
+func badToken(err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Kind == fault.Invalid {
+		f.Reason = engine.ReasonInvalidPageToken
 	}
 	return err
 }
