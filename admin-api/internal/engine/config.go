@@ -21,7 +21,7 @@ type ConfigChange struct {
 
 // GetConfig tells what a version declares and what of it is set.
 func (e *Engine) GetConfig(ctx context.Context, runtime, version string) (ConfigView, error) {
-	_, entry, err := e.whole(ctx, runtime, version)
+	entry, err := e.whole(ctx, runtime, version)
 	if err != nil {
 		return ConfigView{}, err
 	}
@@ -72,10 +72,10 @@ func (e *Engine) settings(ctx context.Context, runtime string, entry *Entry) (ma
 // UpdateConfig sets and unsets values: all of it, or nothing. A running version has to keep every value that it declares; it
 // is told to run with the new ones.
 func (e *Engine) UpdateConfig(ctx context.Context, c ConfigChange) (ConfigView, error) {
-	if err := checkText("comment", c.Comment, MaxComment); err != nil {
+	if err := checkText("comment", c.Comment); err != nil {
 		return ConfigView{}, err
 	}
-	_, entry, err := e.whole(ctx, c.Runtime, c.Version)
+	entry, err := e.whole(ctx, c.Runtime, c.Version)
 	if err != nil {
 		return ConfigView{}, err
 	}

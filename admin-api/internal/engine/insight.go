@@ -65,7 +65,7 @@ func (e *Engine) TailLogs(ctx context.Context, runtime string, query LogQuery, b
 
 // service is where the service of a version's runtime answers.
 func (e *Engine) service(ctx context.Context, runtime, version string) (string, error) {
-	if _, _, err := e.whole(ctx, runtime, version); err != nil {
+	if _, err := e.whole(ctx, runtime, version); err != nil {
 		return "", err
 	}
 	return e.address(ctx, runtime)

@@ -8,12 +8,11 @@ import (
 
 // Limits of what a request may hold.
 const (
-	MaxName        = 40
-	MaxComment     = 1000     // characters
-	MaxDescription = 1000     // characters
-	MaxVariable    = 64 << 10 // bytes of a configuration variable's value
-	MaxFile        = 1 << 20  // bytes of a configuration file
-	maxValues      = 12 << 20 // bytes of all values of a version: one document of the store holds them
+	MaxName     = 40
+	MaxText     = 1000     // characters of a comment or a description
+	MaxVariable = 64 << 10 // bytes of a configuration variable's value
+	MaxFile     = 1 << 20  // bytes of a configuration file
+	maxValues   = 12 << 20 // bytes of all values of a version: one document of the store holds them
 )
 
 var runtimeName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
@@ -32,9 +31,9 @@ func (e *Engine) checkRuntimeName(name string) error {
 	return nil
 }
 
-func checkText(field, text string, most int) error {
-	if n := len([]rune(text)); n > most {
-		return invalid(field, "it has %d characters, at most %d are kept", n, most)
+func checkText(field, text string) error {
+	if n := len([]rune(text)); n > MaxText {
+		return invalid(field, "it has %d characters, at most %d are kept", n, MaxText)
 	}
 	return nil
 }

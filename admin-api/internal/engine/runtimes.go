@@ -16,10 +16,10 @@ func (e *Engine) CreateRuntime(ctx context.Context, name, description, comment s
 	if err := e.checkRuntimeName(name); err != nil {
 		return Runtime{}, err
 	}
-	if err := checkText("runtime.description", description, MaxDescription); err != nil {
+	if err := checkText("runtime.description", description); err != nil {
 		return Runtime{}, err
 	}
-	if err := checkText("comment", comment, MaxComment); err != nil {
+	if err := checkText("comment", comment); err != nil {
 		return Runtime{}, err
 	}
 	ledger := Ledger{Name: name, Description: description, CreateTime: now(), Revision: 1, ChangeRevision: 1, PublishRevision: 1}
@@ -87,7 +87,7 @@ func (e *Engine) ListRuntimes(ctx context.Context, request PageRequest) (Runtime
 
 // UpdateRuntime changes the description. Conflict: revision is not 0 and not the runtime's.
 func (e *Engine) UpdateRuntime(ctx context.Context, name, description string, revision int64) (Runtime, error) {
-	if err := checkText("runtime.description", description, MaxDescription); err != nil {
+	if err := checkText("runtime.description", description); err != nil {
 		return Runtime{}, err
 	}
 	ledger, err := e.change(ctx, name, func(l *Ledger) error {

@@ -86,10 +86,10 @@ func (l *Ledger) publish(version string) {
 // transit carries a transition out: it observes, decides, writes what is asked for, and tells the manager. What is observed
 // can only forbid; two that contradict each other meet in the one document that both have to replace.
 func (e *Engine) transit(ctx context.Context, t Transition, action Action, decide func(*Ledger, *Entry, State) error) (Version, error) {
-	if err := checkText("comment", t.Comment, MaxComment); err != nil {
+	if err := checkText("comment", t.Comment); err != nil {
 		return Version{}, err
 	}
-	if _, _, err := e.whole(ctx, t.Runtime, t.Version); err != nil {
+	if _, err := e.whole(ctx, t.Runtime, t.Version); err != nil {
 		return Version{}, err
 	}
 	sight := e.observe(ctx, t.Runtime)

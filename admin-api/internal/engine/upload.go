@@ -20,7 +20,7 @@ const giveUpLimit = 10 * time.Second
 // name is reserved: from then on others see it as CREATING. AlreadyExists: the name is in use, and what is there is told.
 // Nothing is left of an upload that fails.
 func (e *Engine) UploadVersion(ctx context.Context, runtime, comment string, content io.Reader) (Version, error) {
-	if err := checkText("comment", comment, MaxComment); err != nil {
+	if err := checkText("comment", comment); err != nil {
 		return Version{}, err
 	}
 	ledger, err := e.ledger(ctx, runtime)

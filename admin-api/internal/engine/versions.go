@@ -95,7 +95,7 @@ func passes(filter filter, ledger *Ledger, entry *Entry) bool {
 
 // DeleteVersion removes a version of which nothing runs, with its package, stored messages, configuration and logs.
 func (e *Engine) DeleteVersion(ctx context.Context, runtime, version, comment string) error {
-	if err := checkText("comment", comment, MaxComment); err != nil {
+	if err := checkText("comment", comment); err != nil {
 		return err
 	}
 	shown, err := e.GetVersion(ctx, runtime, version)
@@ -159,12 +159,12 @@ func (e *Engine) find(ctx context.Context, runtime, version string) (Ledger, *En
 }
 
 // whole is find for a version whose upload has ended.
-func (e *Engine) whole(ctx context.Context, runtime, version string) (Ledger, *Entry, error) {
-	ledger, entry, err := e.find(ctx, runtime, version)
+func (e *Engine) whole(ctx context.Context, runtime, version string) (*Entry, error) {
+	_, entry, err := e.find(ctx, runtime, version)
 	if err == nil && entry.Creating() {
 		err = wrongState(version, StateCreating, "wait until its upload has ended")
 	}
-	return ledger, entry, err
+	return entry, err
 }
 
 // details reads what the manifest of a version says.
@@ -230,7 +230,7 @@ func showVersion(ledger *Ledger, entry *Entry, details Details, sight sight) Ver
 
 // GetDocumentation reads what the package says about itself: Markdown.
 func (e *Engine) GetDocumentation(ctx context.Context, runtime, version string) (string, error) {
-	if _, _, err := e.whole(ctx, runtime, version); err != nil {
+	if _, err := e.whole(ctx, runtime, version); err != nil {
 		return "", err
 	}
 	address, err := e.address(ctx, runtime)

@@ -326,13 +326,13 @@ func (f *fixture) start(t *testing.T, runtime, version string) {
 	eventually(t, func() bool { return f.state(t, runtime, version) == engine.StateStarted })
 }
 
-func requireFault(t *testing.T, err error, kind fault.Kind, reason string) *fault.Error {
+func requireFault(t *testing.T, err error, kind fault.Kind, reason string) fault.Error {
 	t.Helper()
 	var f *fault.Error
 	require.ErrorAs(t, err, &f)
 	require.Equal(t, kind, f.Kind, "%v", err)
 	require.Equal(t, "ERROR_REASON_"+reason, f.Reason, "%v", err)
-	return f
+	return *f
 }
 
 // told is the last wish that the manager was told of a version.
