@@ -24,6 +24,9 @@ type config struct {
 	GRPCAddr       string `name:"grpc-addr" help:"Address to serve gRPC on." default:":9100" env:"KRE_GRPC_ADDR"`
 	ServiceToken   string `help:"Token that callers must send; empty: anybody may call." env:"KRE_SERVICE_TOKEN" secret:""`
 	StreamReplicas int    `help:"Copies of each stream that the broker keeps: 1, or 3 on a NATS cluster." default:"1" env:"KRE_STREAM_REPLICAS"`
+
+	Packages packagesConfig `embed:""`
+	Observe  observeConfig  `embed:""`
 }
 
 // stopLimit is how long calls may take that run when the process is told to end.
@@ -53,15 +56,22 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
-	server := rpc.NewServer(process.Logger, rpc.Options{Token: config.ServiceToken})
+	server := rpc.NewServer(process.Logger, rpc.Options{Token: config.ServiceToken, Telemetry: process.Telemetry})
+	if versions.Forget, err = observe(process, config.Observe, nats, server); err != nil {
+		return err
+	}
 	grpcapi.Register(server, assets.NewService(nats, versions))
+	waitPackages, err := keepPackages(ctx, process, server, config.Packages)
+	if err != nil {
+		return err
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	process.OnStop("grpc", stopLimit, server.Stop)
 
-	// Calls are answered from now on, but only a connected broker makes the answers worth having.
+	// Calls are answered from now on, but only with broker and object store are the answers worth having.
 	connected := make(chan error, 1)
-	go func() { connected <- nats.WaitConnected(ctx) }()
+	go func() { connected <- errors.Join(nats.WaitConnected(ctx), waitPackages(ctx)) }()
 	for {
 		select {
 		case <-ctx.Done():
