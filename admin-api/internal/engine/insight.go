@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,7 +26,7 @@ func (e *Engine) SearchLogs(ctx context.Context, runtime string, query LogQuery)
 		return LogPage{}, invalid("end_time", "it is not after start_time")
 	}
 	list := []string{"logs", runtime, query.Version, query.Start.String(), query.End.String(), query.Workflow, query.Text, query.RequestID,
-		strings.Join(query.Nodes, ","), time.Duration(query.MinLevel).String()}
+		strings.Join(query.Nodes, ","), time.Duration(query.MinLevel).String(), strconv.FormatBool(query.OldestFirst)}
 	var err error
 	if query.Token, err = e.thisPage(query.Token, list...); err != nil {
 		return LogPage{}, err

@@ -250,7 +250,7 @@ func TestARequestThatCannotBeReadNamesTheField(t *testing.T) {
 		"a text for a list":          {"PATCH", version + "/config", `{"unset": "A"}`, "unset", "want a list"},
 		"a number in a list":         {"PATCH", version + "/config", `{"unset": ["A", 1]}`, "unset[1]", "want a text"},
 		"a duration without a unit":  {"POST", version + ":call", `{"rpc": "Do", "timeout": "5"}`, "timeout", "1.5s"},
-		"an unknown nested field":    {"POST", base + "/v1/runtimes", `{"descripton": "x"}`, "descripton", "`description`"},
+		"an unknown nested field":    {"POST", base + "/v1/runtimes", `{"descr": "x"}`, "descr", "`description`"},
 		"an unknown parameter":       {"GET", version + "/logs?pagesize=5", "", "pagesize", "`pageSize`"},
 		"a parameter of no number":   {"GET", version + "/logs?pageSize=many", "", "pageSize", "whole number"},
 		"a parameter of no time":     {"GET", version + "/logs?startTime=today", "", "startTime", "2026-01-31T10:00:00Z"},

@@ -163,10 +163,10 @@ func (p *pkg) Read(into []byte) (int, error) {
 func opened(r *http.Request, body io.Reader) (*pkg, string, error) {
 	comment := r.URL.Query().Get("comment")
 	kind, attributes, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/form-data" {
+	if kind != "multipart/form-data" { // whatever else it is called, it is the package
 		return &pkg{Reader: body}, comment, nil
 	}
-	if attributes["boundary"] == "" {
+	if err != nil || attributes["boundary"] == "" {
 		return nil, "", badForm("the form's Content-Type has no boundary")
 	}
 	form := multipart.NewReader(bufio.NewReaderSize(body, chunkSize), attributes["boundary"])

@@ -78,14 +78,14 @@ func (c *Client) Call(ctx context.Context, call engine.Call) (engine.Answer, err
 	if call.Timeout > 0 {
 		request.Header.Set("Connect-Timeout-Ms", strconv.FormatInt(max(call.Timeout.Milliseconds(), 1), 10))
 	}
-	response, text, err := c.do(request)
+	said, err := c.do(request)
 	if err != nil {
 		return engine.Answer{}, err
 	}
-	if response.StatusCode != http.StatusOK {
-		return engine.Answer{}, failure(response, text)
+	if said.code != http.StatusOK {
+		return engine.Answer{}, said.failure()
 	}
-	return engine.Answer{Response: text, RequestID: response.Header.Get("X-Request-Id")}, nil
+	return engine.Answer{Response: said.text, RequestID: said.requestID}, nil
 }
 
 // path finds the path of an rpc that is given by its name alone.
@@ -97,15 +97,15 @@ func (c *Client) path(ctx context.Context, call engine.Call) (string, error) {
 		return "", fmt.Errorf("ask a version for its rpcs: %w", err)
 	}
 	request.Header.Set("Accept", "application/json")
-	response, text, err := c.do(request)
+	said, err := c.do(request)
 	if err != nil {
 		return "", err
 	}
 	var listing struct {
 		RPCs []struct{ Name, Path string }
 	}
-	if response.StatusCode != http.StatusOK || json.Unmarshal(text, &listing) != nil {
-		return "", unavailable(fmt.Errorf("the list of rpcs cannot be read: %s", response.Status))
+	if said.code != http.StatusOK || json.Unmarshal(said.text, &listing) != nil {
+		return "", unavailable(fmt.Errorf("the list of rpcs cannot be read: %s", said.status))
 	}
 	var known []string
 	for _, rpc := range listing.RPCs {
@@ -117,21 +117,31 @@ func (c *Client) path(ctx context.Context, call engine.Call) (string, error) {
 	return "", unknownRPC(call.RPC, known)
 }
 
+// answer is what an entrypoint answered, read to its end.
+type answer struct {
+	code      int
+	status    string // the code with its text
+	requestID string
+	text      []byte
+}
+
 // do sends a request and reads the answer.
-func (c *Client) do(request *http.Request) (*http.Response, []byte, error) {
+func (c *Client) do(request *http.Request) (answer, error) {
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, nil, broken(request, err)
+		return answer{}, broken(request, err)
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err := errors.Join(err, response.Body.Close()); err != nil {
-		return nil, nil, broken(request, err)
+		return answer{}, broken(request, err)
 	}
 	if len(text) > maxAnswer {
-		return nil, nil, fault.New(fault.Exhausted, "the version's answer has more than %d bytes; call it at its own address", maxAnswer).
+		return answer{}, fault.New(fault.Exhausted, "the version's answer has more than %d bytes; call it at its own address", maxAnswer).
 			For(engine.ReasonTooLarge, "limit_bytes", strconv.Itoa(maxAnswer))
 	}
-	return response, text, nil
+	return answer{
+		code: response.StatusCode, status: response.Status, requestID: response.Header.Get("X-Request-Id"), text: text,
+	}, nil
 }
 
 func broken(request *http.Request, err error) error {
@@ -157,24 +167,24 @@ func unknownRPC(name string, known []string) error {
 }
 
 // failure is the status in an error of the Connect protocol.
-func failure(response *http.Response, text []byte) error {
+func (a answer) failure() error {
 	var said struct {
 		Code, Message string
 		Details       []struct{ Type, Value string }
 	}
-	if json.Unmarshal(text, &said) != nil || said.Code == "" {
-		return unavailable(fmt.Errorf("it answered %s, which is no answer of an entrypoint", response.Status))
+	if json.Unmarshal(a.text, &said) != nil || said.Code == "" {
+		return unavailable(fmt.Errorf("it answered %s, which is no answer of an entrypoint", a.status))
 	}
 	var code codes.Code
 	if code.UnmarshalJSON([]byte(strconv.Quote(strings.ToUpper(said.Code)))) != nil {
 		code = codes.Unknown
 	}
-	answer := status.New(code, said.Message).Proto()
+	whole := status.New(code, said.Message).Proto()
 	for _, detail := range said.Details {
 		value, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(detail.Value, "="))
 		if err == nil {
-			answer.Details = append(answer.Details, &anypb.Any{TypeUrl: "type.googleapis.com/" + detail.Type, Value: value})
+			whole.Details = append(whole.Details, &anypb.Any{TypeUrl: "type.googleapis.com/" + detail.Type, Value: value})
 		}
 	}
-	return status.FromProto(answer).Err()
+	return status.FromProto(whole).Err()
 }
