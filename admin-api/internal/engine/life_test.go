@@ -30,7 +30,7 @@ func TestAVersionLives(t *testing.T) {
 	_, err = f.PublishVersion(f.ctx, at)
 	require.Contains(t, requireFault(t, err, fault.Precondition, "WRONG_STATE").Message, "STOPPED")
 	f.start(t, "prod", "v1")
-	require.Equal(t, map[string]string{"KEY": "secret"}, f.told().Variables)
+	require.Equal(t, map[string]string{"KEY": "secret"}, f.world.Told().Variables)
 
 	_, err = f.PublishVersion(f.ctx, at)
 	require.NoError(t, err)
@@ -49,7 +49,7 @@ func TestAVersionLives(t *testing.T) {
 		_, err := f.GetVersion(f.ctx, "prod", "v1")
 		return fault.KindOf(err) == fault.NotFound
 	})
-	require.Empty(t, f.stored("prod"))
+	require.Empty(t, f.world.Stored("prod"))
 
 	page, err := f.ListActivities(f.ctx, "prod", engine.PageRequest{})
 	require.NoError(t, err)
@@ -108,10 +108,7 @@ func TestAnErrorNeverUnpublishesAndIsPublishedOver(t *testing.T) {
 	f.start(t, "prod", "v2")
 	_, err := f.PublishVersion(f.ctx, engine.Transition{Runtime: "prod", Version: "v1"})
 	require.NoError(t, err)
-	f.world.mu.Lock()
-	runtime := f.world.runtimes["prod"]
-	f.world.put(runtime, engine.ObservedVersion{Name: "v1", Phase: engine.Failed, Reason: "node model ended", Revision: runtime.Version("v1").Revision})
-	f.world.mu.Unlock()
+	f.world.Observe("prod", engine.ObservedVersion{Name: "v1", Phase: engine.Failed, Reason: "node model ended"})
 	shown, err := f.GetVersion(f.ctx, "prod", "v1")
 	require.NoError(t, err)
 	require.Equal(t, engine.StateError, shown.State)
@@ -125,7 +122,7 @@ func TestWhatCannotBeObservedIsUnknownAndChangesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.create(t, "prod", "v1")
 	f.start(t, "prod", "v1")
-	f.world.breakWatches()
+	f.world.BreakWatches()
 	eventually(t, func() bool { return f.state(t, "prod", "v1") == engine.StateUnknown })
 	_, err := f.StopVersion(f.ctx, engine.Transition{Runtime: "prod", Version: "v1"}, false)
 	requireFault(t, err, fault.Unavailable, "UNAVAILABLE")
@@ -134,20 +131,18 @@ func TestWhatCannotBeObservedIsUnknownAndChangesNothing(t *testing.T) {
 		require.NoError(t, err)
 		return page.Versions[0].State == engine.StateUnknown
 	})
-	f.world.back()
+	f.world.Back()
 	eventually(t, func() bool { return f.state(t, "prod", "v1") == engine.StateStarted })
 }
 
 func TestWhatTheManagerDidNotHearItHearsLater(t *testing.T) {
 	f := newFixture(t)
 	f.create(t, "prod", "v1")
-	f.world.mu.Lock()
-	f.world.deaf = true
-	f.world.mu.Unlock()
+	f.world.Deafen()
 	_, err := f.StartVersion(f.ctx, engine.Transition{Runtime: "prod", Version: "v1"})
 	require.NoError(t, err)
 	require.Equal(t, engine.StateStarting, f.state(t, "prod", "v1"))
-	f.world.back()
+	f.world.Back()
 	eventually(t, func() bool { return f.state(t, "prod", "v1") == engine.StateStarted })
 }
 
@@ -158,15 +153,13 @@ func TestANameInUseIsAnsweredWithWhatIsThere(t *testing.T) {
 	told := requireFault(t, err, fault.AlreadyExists, "VERSION_EXISTS").Metadata
 	require.Equal(t, "digest-v1", told["digest"])
 	require.Equal(t, "STOPPED", told["state"])
-	require.Equal(t, []string{"v1"}, f.stored("prod"), "what is there stays")
+	require.Equal(t, []string{"v1"}, f.world.Stored("prod"), "what is there stays")
 }
 
 func TestAnUploadThatFailsLeavesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.create(t, "prod")
-	f.world.mu.Lock()
-	f.world.refuse = fault.New(fault.Invalid, "truncated").For(engine.ReasonInvalidPackage)
-	f.world.mu.Unlock()
+	f.world.Refuse(fault.New(fault.Invalid, "truncated").For(engine.ReasonInvalidPackage))
 	_, err := f.UploadVersion(f.ctx, "prod", "", strings.NewReader("v1"))
 	requireFault(t, err, fault.Invalid, "INVALID_PACKAGE")
 	gone := errors.New("gone")
@@ -181,9 +174,7 @@ func TestAnUploaderThatDiesIsSwept(t *testing.T) {
 	f := newFixture(t)
 	f.create(t, "prod")
 	// What an uploader leaves that was killed: a reservation, and a package that was stored just before.
-	f.world.mu.Lock()
-	f.world.packages["prod"] = []string{"v1"}
-	f.world.mu.Unlock()
+	f.world.Store("prod", "v1")
 	ledger, err := f.store.Ledger(f.ctx, "prod")
 	require.NoError(t, err)
 	was := ledger.Revision
@@ -198,7 +189,7 @@ func TestAnUploaderThatDiesIsSwept(t *testing.T) {
 		_, err := f.GetVersion(f.ctx, "prod", "v1")
 		return fault.KindOf(err) == fault.NotFound
 	})
-	require.Empty(t, f.stored("prod"))
+	require.Empty(t, f.world.Stored("prod"))
 	_, err = f.UploadVersion(f.ctx, "prod", "", strings.NewReader("v1"))
 	require.NoError(t, err)
 }
@@ -223,7 +214,7 @@ func TestValuesAreInheritedKeyByKeyFromTheMostRecentVersionThatHasThem(t *testin
 	require.Equal(t, "v1", view.Keys[1].InheritedFrom)
 	set("v3", map[string]string{"C": "c3"})
 	f.start(t, "prod", "v3")
-	require.Equal(t, map[string]string{"A": "a2", "B": "b1", "C": "c3"}, f.told().Variables)
+	require.Equal(t, map[string]string{"A": "a2", "B": "b1", "C": "c3"}, f.world.Told().Variables)
 }
 
 func TestARunningVersionKeepsItsValuesAndIsToldNewOnes(t *testing.T) {
@@ -238,7 +229,7 @@ func TestARunningVersionKeepsItsValuesAndIsToldNewOnes(t *testing.T) {
 	_, err = f.UpdateConfig(f.ctx, engine.ConfigChange{Transition: at, Variables: map[string]string{"KEY": "two"}})
 	require.NoError(t, err)
 	eventually(t, func() bool {
-		return f.told().Variables["KEY"] == "two"
+		return f.world.Told().Variables["KEY"] == "two"
 	})
 }
 
