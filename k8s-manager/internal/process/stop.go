@@ -85,12 +85,12 @@ func (v *version) drainAndEnd(ctx context.Context, record versionRecord) error {
 	if v.stopAt.IsZero() {
 		v.stopAt = time.Now().Add(drain)
 	}
-	callersUntil := v.stopAt
+	until := v.stopAt
 	v.rt.mu.Unlock()
 	v.tellPhase()
-	v.drainCallers(ctx, callersUntil)
+	v.drainCallers(ctx, until)
 	if ctx.Err() == nil {
-		v.drainStreams(ctx, callersUntil.Add(drain))
+		v.drainStreams(ctx, until)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -42,7 +42,7 @@ type Sink interface {
 	Stored(requestID string)
 	Refused(requestID string, refusal exchange.Refusal)
 	Later(requestID string)
-	Replied(reply wire.Reply)
+	Replied(reply wire.Reply) (settled bool)
 	Connected()
 }
 
@@ -170,15 +170,17 @@ func (b *Broker) Publish(subject string, message wire.Message) error {
 	return nil
 }
 
-// replied hands a reply on and confirms it, whether or not anybody waits for it: its node repeats it otherwise.
+// replied hands a reply on and confirms it once it is settled, which one that nobody waits for is too: its node repeats it
+// otherwise.
 func (b *Broker) replied(msg *nats.Msg) {
+	settled := true
 	reply, err := wire.ParseReply(msg.Header, msg.Data)
 	if err != nil {
 		b.logger.Warn("passing over a reply", log.Error(err))
 	} else {
-		b.sink.Replied(reply)
+		settled = b.sink.Replied(reply)
 	}
-	if msg.Reply == "" {
+	if msg.Reply == "" || !settled {
 		return
 	}
 	if err := msg.Respond(nil); err != nil {

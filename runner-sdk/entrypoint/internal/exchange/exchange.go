@@ -198,19 +198,26 @@ func (x *Exchange) Connected() {
 }
 
 // Replied takes a reply or a note. The first reply to a request answers it; any other, and one to a request that nobody
-// waits for, is passed over.
-func (x *Exchange) Replied(reply wire.Reply) {
+// waits for, is passed over. It reports whether that settles the reply: it does not once those who waited were sent away,
+// so that what is not answered stays stored with its node.
+func (x *Exchange) Replied(reply wire.Reply) (settled bool) {
 	if reply.IsNote() {
 		if call := x.waiting.get(reply.RequestID); call != nil {
 			call.keep(&reply)
 		}
-		return
+		return true
 	}
 	call := x.waiting.take(reply.RequestID)
 	if call == nil {
 		x.logger.Debug("reply that nobody waits for", log.RequestID(reply.RequestID), log.Node(reply.Sender),
 			zap.String("kind", string(reply.Kind)))
-		return
+		select {
+		case <-x.over:
+			return false
+		default:
+			return true
+		}
 	}
 	call.answer <- reply
+	return true
 }

@@ -65,6 +65,8 @@ func (r *Runner) repeat(ctx context.Context, msg *nats.Msg, answer *broker.Answe
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, broker.ErrNoResponders) && r.ending.Load():
+			return errDrained // the entrypoints went first: whoever handles the message again answers it
 		case !errors.Is(err, broker.ErrNoResponders) || !r.conn.Connected():
 			deafSince = time.Time{}
 		case deafSince.IsZero():

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
@@ -51,6 +52,7 @@ type Runner struct {
 	maxBody int
 	slots   chan struct{}  // one for each run that waits for confirmations
 	pending sync.WaitGroup // those runs
+	ending  atomic.Bool    // no messages are taken any more
 	unheard sync.Map       // channels nobody listens to that were sent to
 }
 
@@ -139,6 +141,7 @@ var errDrained = errors.New("the process ends")
 
 // drain stops taking messages and finishes what was begun; past its time it gives that back.
 func (r *Runner) drain(worked <-chan struct{}, stop context.CancelCauseFunc, drainFor time.Duration) {
+	r.ending.Store(true)
 	r.pull.Stop()
 	finished := make(chan struct{})
 	go func() {

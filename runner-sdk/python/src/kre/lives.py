@@ -22,6 +22,7 @@ from kre.log import LABELS, Failure, Labels
 from kre.message import Message
 from kre.outputs import Outputs, Sent
 from kre.pull import Pace, Puller
+from kre.replies import Ending
 from kre.runs import Runs
 from kre.starts import DEADLY, DEATHS, SUSPECT, Starts
 from kre.store import Store
@@ -92,7 +93,7 @@ class Lives:
         self._on_ended = on_ended
         self._loop = asyncio.get_running_loop()
         store = Store(broker)
-        self.runs = Runs(broker, store, node)
+        self.runs = Runs(broker, store, node, self.stopping)
         self._starts = Starts(store, node.starts, node.id)
         self._userland: Userland
         self._handlers: Handlers
@@ -183,6 +184,8 @@ class Lives:
     async def _see_through(self, life: Coroutine[Any, Any, None], held: Held) -> None:
         try:
             await life
+        except Ending:
+            await self.runs.give_back(held.message)
         except Exception:
             _log.exception("message %s was not brought to an end: it will be handled again", held.message.id)
         finally:
@@ -235,14 +238,18 @@ class Lives:
             await self.runs.exhausted(message, text, DEATHS)
         else:
             await self._starts.record(message.id, count + 1)
-            while True:
-                self._in_user += 1
-                job = await self._attempt(held)
-                if job is not None and await self._settle(held, job):
-                    break
-                if job is None or await self._stopped_within(self._retry_delay(message)):
-                    await self.runs.give_back(message)
-                    break
+            try:
+                while True:
+                    self._in_user += 1
+                    job = await self._attempt(held)
+                    if job is not None and await self._settle(held, job):
+                        break
+                    if job is None or await self._stopped_within(self._retry_delay(message)):
+                        await self.runs.give_back(message)
+                        break
+            except Ending:  # no death: it is not counted
+                await self._starts.forget(message.id)
+                raise
         await self._starts.forget(message.id)
 
     async def _attempt(self, held: Held) -> _Try | None:

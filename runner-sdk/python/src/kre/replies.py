@@ -19,12 +19,17 @@ NOBODY = 5.0
 """Seconds of "no responders" after which a reply is given up."""
 
 
+class Ending(Exception):
+    """The process ends, and no entrypoint listens: whoever handles the message again answers it."""
+
+
 class Replies:
     """Speaks to the entrypoints that wait."""
 
-    def __init__(self, broker: Broker, node: NodeConfig) -> None:
+    def __init__(self, broker: Broker, node: NodeConfig, stopping: asyncio.Event) -> None:
         self._broker = broker
         self._node = node
+        self._stopping = stopping
 
     def _headers(self, message: Message, kind: Kind, running_us: int = 0) -> dict[str, str]:
         return {
@@ -38,7 +43,7 @@ class Replies:
     async def send(self, message: Message, kind: Kind, body: bytes, running_us: int = 0) -> bool:
         """Answer the caller, again until the entrypoint confirms or nobody waits any more; whether it confirmed.
 
-        TooLarge if the answer is. running_us is the time of a handler that has not ended.
+        TooLarge if the answer is; Ending where the entrypoints went before a process that stops. running_us is the time of a handler that has not ended.
         """
         if not message.reply_to:
             return False
@@ -51,6 +56,8 @@ class Replies:
                 await self._broker.request(message.reply_to, body, headers, timeout=TRY)
                 return True
             except NoResponders:
+                if self._stopping.is_set():
+                    raise Ending from None
                 nobody_since = began if nobody_since is None else nobody_since
                 if time.monotonic() - nobody_since >= NOBODY:
                     break

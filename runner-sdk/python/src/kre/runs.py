@@ -25,11 +25,11 @@ _TEXT_LIMIT = 4 * 1024
 class Runs:
     """Ends the runs of a node."""
 
-    def __init__(self, broker: Broker, store: Store, node: NodeConfig) -> None:
+    def __init__(self, broker: Broker, store: Store, node: NodeConfig, stopping: asyncio.Event) -> None:
         self._broker = broker
         self._store = store
         self._node = node
-        self._replies = Replies(broker, node)
+        self._replies = Replies(broker, node, stopping)
         self._unheard: dict[str, int] = {}
 
     async def succeeded(self, message: Message, sent: list[Sent], early: list[asyncio.Task[bool]]) -> None:
