@@ -53,7 +53,7 @@ func TestMakeRun(t *testing.T) {
 		require.NoError(t, cmd.Run(), printed)
 		require.Regexp(t, `(?m)^start  etl ✓ model ✓ output ✓ `, printed)
 		require.Regexp(t, `(?m)^call   \{"carat":1\} → \{"price":\d{4},"currency":"EUR"\} `, printed)
-		require.Regexp(t, `(?m)^Again: curl --json '\{"carat":1\}' localhost:\d+/price.Price/Estimate\n +\S+/kre call Estimate '\{"carat":1\}'`, printed)
+		require.Regexp(t, `(?m)^Again: curl --json '\{"carat":1\}' localhost:\d+/price.Price/Estimate\n +\S+/kre call Estimate '\{"carat":1\}' --addr localhost:\d+`, printed)
 		requireGone(t, cmd)
 	})
 	t.Run("waits for Ctrl-C, which ends everything", func(t *testing.T) {
@@ -75,20 +75,15 @@ func TestMakeRun(t *testing.T) {
 	})
 	t.Run("fails where a call fails, and says where to look", func(t *testing.T) {
 		bin := t.TempDir()
-		kre := `#!/bin/sh
-case $1 in
-pack) for last; do :; done; echo packed >"$last" ;;
-run) mkdir -p .kre; echo '{"grpc":"127.0.0.1:1","http":"127.0.0.1:1"}' >.kre/run.json; echo the version speaks; exec sleep 600 ;;
-call) echo nobody answers >&2; exit 1 ;;
-esac
-`
+		kre := "#!/bin/sh\n" +
+			"if [ \"$1\" = call ]; then echo nobody answers >&2; exit 1; fi\n" +
+			"exec " + harness.Program(t, "kre") + " \"$@\"\n"
 		require.NoError(t, os.WriteFile(filepath.Join(bin, "kre"), []byte(kre), 0o755))
 		cmd, printed := demo(t, bin, "ONCE=1")
 		require.Error(t, cmd.Run())
 		require.Equal(t, 1, cmd.ProcessState.ExitCode())
 		require.Contains(t, printed.String(), "nobody answers")
-		require.Contains(t, printed.String(), "the version speaks")
-		require.Contains(t, printed.String(), "run.log")
+		require.Contains(t, printed.String(), "up.log; its last lines:")
 		requireGone(t, cmd)
 	})
 }
@@ -98,4 +93,5 @@ func requireGone(t *testing.T, cmd *exec.Cmd) {
 	left, err := harness.Session(cmd.Process.Pid)
 	require.NoError(t, err)
 	require.Empty(t, left)
+	require.Empty(t, harness.ProcessesOf(t, filepath.Join(harness.Repository(t), "build", "price-estimator", "data")))
 }

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,19 @@ func (r *Run) GRPC(t testing.TB) *Client {
 	conn, err := grpc.NewClient(r.Info.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	return NewClient(conn)
+}
+
+// NewClient calls whatever answers on the connection.
+func NewClient(conn *grpc.ClientConn) *Client {
 	return &Client{Conn: conn, services: make(map[string]protoreflect.ServiceDescriptor)}
+}
+
+// On is the same client on another connection, to a server of the same services.
+func (c *Client) On(conn *grpc.ClientConn) *Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &Client{Conn: conn, services: maps.Clone(c.services)}
 }
 
 // Call calls an rpc, e.g. "steps.Steps/Chain", with a request given as JSON, and returns the answer as JSON. The error

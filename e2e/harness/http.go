@@ -47,7 +47,12 @@ func (a Answer) field(name string) string {
 // Post posts a body to a path of the version's HTTP port. Headers are given as "Name: value". It does not fail the
 // test, so that it may be called from any goroutine; the error is that of the connection.
 func (r *Run) Post(ctx context.Context, path, contentType, body string, headers ...string) (Answer, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.Info.HTTP+path, strings.NewReader(body))
+	return PostTo(ctx, "http://"+r.Info.HTTP+path, contentType, body, headers...)
+}
+
+// PostTo is [Run.Post] for any URL.
+func PostTo(ctx context.Context, url, contentType, body string, headers ...string) (Answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		return Answer{}, err
 	}

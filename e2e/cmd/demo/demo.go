@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
+
 	"github.com/konstellation-io/kre/krt/manifest"
 )
 
@@ -54,7 +56,7 @@ func (d demo) run(ctx context.Context, once bool) (err error) {
 	if err := os.MkdirAll(d.work, 0o755); err != nil {
 		return err
 	}
-	nodes, err := d.nodes()
+	name, err := d.version()
 	if err != nil {
 		return err
 	}
@@ -64,13 +66,13 @@ func (d demo) run(ctx context.Context, once bool) (err error) {
 	if err := d.pack(ctx); err != nil {
 		return err
 	}
-	version, err := d.start(ctx, nodes)
+	engine, err := d.up(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, version.stop()) }()
-	if err := d.call(ctx, version); err != nil {
-		return fmt.Errorf("%w\nwhat the version printed is in %s; its last lines:\n%s", err, version.log, lastLines(version.log))
+	defer func() { err = errors.Join(err, engine.stop()) }()
+	if err := d.live(ctx, engine, name); err != nil {
+		return fmt.Errorf("%w\nwhat the engine printed is in %s; its last lines:\n%s", err, engine.log, lastLines(engine.log))
 	}
 	if once {
 		return nil
@@ -79,14 +81,41 @@ func (d demo) run(ctx context.Context, once bool) (err error) {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-version.ended:
-		return fmt.Errorf("the version has ended; what it printed is in %s; its last lines:\n%s", version.log, lastLines(version.log))
+	case <-engine.ended:
+		return fmt.Errorf("the engine has ended; what it printed is in %s; its last lines:\n%s", engine.log, lastLines(engine.log))
 	}
+}
+
+// live takes the package through its life up to an answer.
+func (d demo) live(ctx context.Context, engine *engine, name string) error {
+	started := time.Now()
+	l := life{engine: engine}
+	if _, err := l.runtime(ctx); err != nil {
+		return err
+	}
+	if err := l.upload(ctx, d.krt(), name); err != nil {
+		return err
+	}
+	if err := l.configure(ctx, filepath.Join(d.example, ".env")); err != nil {
+		return err
+	}
+	d.say("upload", runtimeID+"/"+name, time.Since(started))
+	started = time.Now()
+	nodes, err := l.publish(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("start", strings.Join(nodes, " ✓ ")+" ✓", time.Since(started))
+	runtime, err := l.runtime(ctx)
+	if err != nil {
+		return err
+	}
+	return d.call(ctx, engine, runtime)
 }
 
 // say prints one step: what was done, what came of it, and how long it took.
 func (d demo) say(step, result string, took time.Duration) {
-	fmt.Fprintf(d.out, "%-6s %-28s %6s\n", step, result, short(took)) //nolint:errcheck // nothing can be done about it
+	fmt.Fprintf(d.out, "%-6s %-40s %6s\n", step, result, short(took)) //nolint:errcheck // nothing can be done about it
 }
 
 func short(took time.Duration) string {
@@ -100,24 +129,18 @@ func short(took time.Duration) string {
 	}
 }
 
-// nodes returns the names of the example's nodes.
-func (d demo) nodes() ([]string, error) {
+// version returns the name of the version that the example is.
+func (d demo) version() (string, error) {
 	files := manifest.Project(os.DirFS(d.example))
 	name, err := manifest.Find(files)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	m, problems, err := manifest.Load(files, name)
 	if err := errors.Join(err, problems.Err()); err != nil {
-		return nil, err
+		return "", err
 	}
-	var names []string
-	for _, workflow := range m.Workflows {
-		for _, node := range workflow.Nodes {
-			names = append(names, node.Name)
-		}
-	}
-	return names, nil
+	return manifest.ID(m.Version), nil
 }
 
 // train makes the model, unless it is there and as new as its code.
@@ -146,28 +169,29 @@ func (d demo) pack(ctx context.Context) error {
 	return nil
 }
 
-func (d demo) start(ctx context.Context, nodes []string) (*version, error) {
+// up starts the engine on a data directory that stays.
+func (d demo) up(ctx context.Context) (*engine, error) {
 	started := time.Now()
-	v, err := startVersion(filepath.Join(d.bin, "kre"), d.krt(), filepath.Join(d.example, ".env"))
+	e, err := startEngine(filepath.Join(d.bin, "kre"), filepath.Join(d.work, "data"))
 	if err != nil {
 		return nil, err
 	}
-	if err := v.waitReady(ctx); err != nil {
-		err = fmt.Errorf("the price estimator does not start: %w\nwhat it printed is in %s; its last lines:\n%s", err, v.log, lastLines(v.log))
-		return nil, errors.Join(err, v.stop())
+	if err := e.waitReady(ctx); err != nil {
+		err = fmt.Errorf("the engine does not start: %w\nwhat it printed is in %s; its last lines:\n%s", err, e.log, lastLines(e.log))
+		return nil, errors.Join(err, e.stop())
 	}
-	d.say("start", strings.Join(nodes, " ✓ ")+" ✓", time.Since(started))
-	return v, nil
+	d.say("up", e.up.HTTP+"  gRPC "+e.up.GRPC, time.Since(started))
+	return e, nil
 }
 
-// call calls the version in both ways, which have to give the same answer.
-func (d demo) call(ctx context.Context, v *version) error {
-	overGRPC, err := d.callGRPC(ctx, v)
+// call calls the published version in both ways, which have to give the same answer.
+func (d demo) call(ctx context.Context, e *engine, runtime *adminv1.Runtime) error {
+	overGRPC, err := d.callGRPC(ctx, runtime.GetGrpcAddress())
 	if err != nil {
 		return err
 	}
 	started := time.Now()
-	overHTTP, err := callHTTP(ctx, v)
+	overHTTP, err := callHTTP(ctx, runtime.GetHttpAddress())
 	took := time.Since(started)
 	if err != nil {
 		return err
@@ -177,25 +201,22 @@ func (d demo) call(ctx context.Context, v *version) error {
 	}
 	d.say("call", request+" → "+overHTTP, took)
 
-	_, grpcPort, err := net.SplitHostPort(v.addresses.GRPC)
+	_, grpcPort, err := net.SplitHostPort(runtime.GetGrpcAddress())
 	if err != nil {
 		return err
 	}
-	_, httpPort, err := net.SplitHostPort(v.addresses.HTTP)
+	_, httpPort, err := net.SplitHostPort(strings.TrimPrefix(runtime.GetHttpAddress(), "http://"))
 	if err != nil {
 		return err
 	}
-	where := ""
-	if grpcPort != "9000" {
-		where = " --addr localhost:" + grpcPort
-	}
-	_, err = fmt.Fprintf(d.out, "Again: curl --json '%s' localhost:%s/%s\n       %s call Estimate '%s'%s   (gRPC :%s)\n",
-		request, httpPort, rpc, filepath.Join(d.bin, "kre"), request, where, grpcPort)
+	_, err = fmt.Fprintf(d.out, "Again: curl --json '%s' localhost:%s/%s\n       %s call Estimate '%s' --addr localhost:%s\nLook:  %s status   or %s in a browser, token in %s\n",
+		request, httpPort, rpc, filepath.Join(d.bin, "kre"), request, grpcPort, filepath.Join(d.bin, "kre"), e.up.HTTP,
+		filepath.Join(d.work, "data", "secrets", "admin.token"))
 	return err
 }
 
-func (d demo) callGRPC(ctx context.Context, v *version) (string, error) {
-	printed, err := d.command(ctx, filepath.Join(d.bin, "kre"), "call", "Estimate", request, "--addr", v.addresses.GRPC)
+func (d demo) callGRPC(ctx context.Context, address string) (string, error) {
+	printed, err := d.command(ctx, filepath.Join(d.bin, "kre"), "call", "Estimate", request, "--addr", address)
 	if err != nil {
 		return "", fmt.Errorf("the call over gRPC failed: %w", err)
 	}
@@ -203,8 +224,8 @@ func (d demo) callGRPC(ctx context.Context, v *version) (string, error) {
 	return compact(answer)
 }
 
-func callHTTP(ctx context.Context, v *version) (string, error) {
-	call, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+v.addresses.HTTP+"/"+rpc, strings.NewReader(request))
+func callHTTP(ctx context.Context, address string) (string, error) {
+	call, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/"+rpc, strings.NewReader(request))
 	if err != nil {
 		return "", err
 	}

@@ -1,5 +1,5 @@
-// Command demo is what `make run` calls after building: it trains, packs, runs and calls the price estimator, prints how
-// to call it again, and waits. With ONCE=1 in its environment it ends after the calls; its exit code tells whether all
+// Command demo is what `make run` calls after building: it trains and packs the price estimator, brings the engine up,
+// publishes and calls it there, prints how to call it again, and waits. With ONCE=1 in its environment it ends after the calls; its exit code tells whether all
 // went well.
 package main
 
