@@ -70,7 +70,9 @@ func callFailed(version string, err error) error {
 	}
 	answer := said.GRPCStatus()
 	if answer.Code() == codes.Unauthenticated { // to us the caller is known
-		answer = status.New(codes.PermissionDenied, answer.Message())
+		whole := answer.Proto()
+		whole.Code = int32(codes.PermissionDenied)
+		answer = status.FromProto(whole)
 	}
 	return withInfo(answer, &errdetails.ErrorInfo{
 		Reason: adminv1.ErrorReason_ERROR_REASON_CALL_FAILED.String(), Domain: rpc.Domain, Metadata: map[string]string{"version": version},
