@@ -42,10 +42,10 @@ func TestTheVersionIsPrinted(t *testing.T) {
 }
 
 func TestAWrongCommandLineEndsWithTwo(t *testing.T) {
-	code, out, errs := line(t.Context(), "rum")
+	code, out, errs := line(t.Context(), "validat")
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, out)
-	require.Equal(t, "kre: unexpected argument rum, did you mean \"run\"?\nTry kre --help.\n", errs)
+	require.Equal(t, "kre: unexpected argument validat, did you mean \"validate\"?\nTry kre --help.\n", errs)
 }
 
 func TestWhatCannotBeDoneEndsWithOneAndOneComplaint(t *testing.T) {
