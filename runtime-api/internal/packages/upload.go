@@ -129,13 +129,17 @@ func (u *upload) look(others bool) error {
 // put stores a file: a small one while others arrive.
 func (u *upload) put(ctx context.Context, small *flight, key string, content io.Reader, size int64) error {
 	if size > smallFile {
-		return u.service.objects.Put(ctx, key, content, size)
+		patient, done := outlive(ctx)
+		defer done()
+		return u.service.objects.Put(patient, key, until{ctx, content}, size)
 	}
 	held := make([]byte, size)
 	if _, err := io.ReadFull(content, held); err != nil {
 		return err
 	}
-	return small.start(ctx, func() error { return u.service.objects.Put(ctx, key, bytes.NewReader(held), size) })
+	return small.start(ctx, func(ctx context.Context) error {
+		return u.service.objects.Put(ctx, key, bytes.NewReader(held), size)
+	})
 }
 
 // commit makes an upload the package of its version.
@@ -174,7 +178,7 @@ func (s *Service) settle(ctx context.Context, u *upload, p *Package) error {
 		}
 		settled[file.SHA256] = true
 		from, to, size := u.key(u.intake.numbers[file.Path]), contentKey(file.SHA256), file.Size
-		if copies.start(flying, func() error { return s.objects.Place(flying, from, to, size) }) != nil {
+		if copies.start(flying, func(ctx context.Context) error { return s.objects.Place(ctx, from, to, size) }) != nil {
 			break // land tells why
 		}
 	}
@@ -185,7 +189,9 @@ func (s *Service) settle(ctx context.Context, u *upload, p *Package) error {
 	if err != nil {
 		return err
 	}
-	return s.writeList(ctx, p)
+	patient, done := outlive(ctx)
+	defer done()
+	return s.writeList(patient, p)
 }
 
 // undo removes what settle left. The list may have been written by a request whose answer was lost.
