@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -37,6 +38,8 @@ import (
 type Options struct {
 	// Timeout bounds each question to the server, besides the context. 0: 5 s.
 	Timeout time.Duration
+
+	monitor *event.CommandMonitor // sees every command; for tests
 }
 
 // Store is an engine.Store.
@@ -58,7 +61,8 @@ func Open(ctx context.Context, uri, database string, o Options) (*Store, error) 
 	client, err := mongo.Connect(options.Client().ApplyURI(uri).
 		SetAppName("admin-api").
 		SetServerSelectionTimeout(o.Timeout).
-		SetConnectTimeout(o.Timeout))
+		SetConnectTimeout(o.Timeout).
+		SetMonitor(o.monitor))
 	if err != nil {
 		// Not wrapped: the error may repeat the address, and a password in it.
 		return nil, fault.New(fault.Invalid, "the address of the MongoDB server cannot be read; want mongodb://host:port/ or mongodb+srv://host/")

@@ -1,17 +1,25 @@
 package mongostore
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/admin-api/internal/engine"
+	"github.com/konstellation-io/kre/admin-api/internal/engine/enginetest"
+	"github.com/konstellation-io/kre/embedded/documents"
 )
 
 func TestTheSuccessorOfAPrefixIsBehindAllThatBeginWithIt(t *testing.T) {
@@ -30,71 +38,306 @@ func TestTheSuccessorOfAPrefixIsBehindAllThatBeginWithIt(t *testing.T) {
 	}
 }
 
-// TestMongoDBServesEveryQueryByAnIndex reads the server's own plans. It has nothing to do without a server, which the first
-// line of the output says.
-func TestMongoDBServesEveryQueryByAnIndex(t *testing.T) {
+// question is what the store has asked the server for.
+type question struct {
+	name       string // find, update or delete
+	collection string
+	filter     bson.Raw
+	sort       bson.Raw // nil: in any order
+	limit      int64
+}
+
+// questions takes down what is asked.
+type questions struct {
+	mu    sync.Mutex
+	asked []question
+	other []string // names of commands that read or write in another way
+}
+
+func (q *questions) monitor() *event.CommandMonitor {
+	return &event.CommandMonitor{Started: func(_ context.Context, started *event.CommandStartedEvent) {
+		command := bson.Raw(bytes.Clone(started.Command))
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		collection, _ := command.Lookup(started.CommandName).StringValueOK()
+		filters := map[string]string{"update": "updates", "delete": "deletes"}
+		switch name := started.CommandName; name {
+		case "find":
+			one := question{name: name, collection: collection, filter: command.Lookup("filter").Document()}
+			one.sort, _ = command.Lookup("sort").DocumentOK()
+			one.limit, _ = command.Lookup("limit").AsInt64OK()
+			q.asked = append(q.asked, one)
+		case "update", "delete":
+			each, err := command.Lookup(filters[name]).Array().Values()
+			if err != nil {
+				q.other = append(q.other, name)
+			}
+			for _, value := range each {
+				q.asked = append(q.asked, question{name: name, collection: collection, filter: value.Document().Lookup("q").Document()})
+			}
+		case "insert", "hello", "isMaster", "endSessions", "ping":
+		default:
+			q.other = append(q.other, name)
+		}
+	}}
+}
+
+// taken returns what was asked since the last time, each question once.
+func (q *questions) taken() ([]question, []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	asked, other := q.asked, q.other
+	q.asked, q.other = nil, nil
+	return slices.CompactFunc(asked, func(a, b question) bool {
+		return a.name == b.name && a.collection == b.collection && bytes.Equal(a.filter, b.filter) && bytes.Equal(a.sort, b.sort)
+	}), other
+}
+
+// library is a store with some runtimes in it, and an engine over it whose loop does not run.
+type library struct {
+	*engine.Engine
+	store     *Store
+	questions *questions
+	ctx       context.Context
+}
+
+func newLibrary(t *testing.T, uri string) *library {
+	t.Helper()
+	l := &library{questions: new(questions), ctx: engine.WithActor(t.Context(), "ada")}
+	var err error
+	l.store, err = Open(t.Context(), uri, "kre-test-"+strings.ToLower(rand.Text()), Options{Timeout: time.Minute, monitor: l.questions.monitor()})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, l.store.ledgers.Database().Drop(context.Background()))
+		require.NoError(t, l.store.Close(context.Background()))
+	})
+	world := enginetest.NewWorld()
+	l.Engine = engine.New(zap.NewNop(), engine.Ports{Store: l.store, Manager: world, Runtimes: world, Calls: world, Sealer: enginetest.Seal{}},
+		engine.Options{PageKey: []byte("key")})
+	for r := range 20 { // a plan of an empty collection says little
+		runtime := fmt.Sprintf("runtime-%d", r)
+		_, err := l.CreateRuntime(l.ctx, runtime, "", "")
+		require.NoError(t, err)
+		for v := range 3 {
+			_, err := l.UploadVersion(l.ctx, runtime, "", strings.NewReader(fmt.Sprintf("v%d KEY", v)))
+			require.NoError(t, err)
+		}
+		_, err = l.UpdateConfig(l.ctx, engine.ConfigChange{
+			Transition: engine.Transition{Runtime: runtime, Version: "v1"}, Variables: map[string]string{"KEY": "x"},
+		})
+		require.NoError(t, err)
+	}
+	return l
+}
+
+// pages asks for the first page of one and for the one behind it.
+func pages(page func(engine.PageRequest) (next string, err error), filter string) error {
+	next, err := page(engine.PageRequest{Size: 1, Filter: filter})
+	if err != nil || next == "" {
+		return err
+	}
+	_, err = page(engine.PageRequest{Size: 1, Filter: filter, Token: next})
+	return err
+}
+
+// uses is every way in which the API reads what is stored: every list with every filter and the page behind, and whatever
+// finds, changes or removes one thing.
+func (l *library) uses() map[string]func() error {
+	const runtime, version = "runtime-1", "v1"
+	at := engine.Transition{Runtime: runtime, Version: version}
+	uses := map[string]func() error{
+		"a runtime":           func() error { _, err := l.GetRuntime(l.ctx, runtime); return err },
+		"a runtime, changed":  func() error { _, err := l.UpdateRuntime(l.ctx, runtime, rand.Text(), 0); return err },
+		"a version":           func() error { _, err := l.GetVersion(l.ctx, runtime, version); return err },
+		"a version, started":  func() error { _, err := l.StartVersion(l.ctx, at); return err },
+		"a configuration":     func() error { _, err := l.GetConfig(l.ctx, runtime, version); return err },
+		"a configuration set": func() error { return l.configure(at) },
+		"a version's records, removed": func() error {
+			return l.store.DeleteRecords(l.ctx, "runtime-2", engine.Key{Version: "v1", Upload: "gone"})
+		},
+		"a runtime's records, removed": func() error { return l.store.Purge(l.ctx, "runtime-3") },
+		"a ledger, removed":            func() error { return l.removeLedger("runtime-4") },
+		"a watch": func() error {
+			ctx, cancel := context.WithCancel(l.ctx)
+			defer cancel()
+			return l.WatchRuntime(ctx, runtime, 0, func(engine.Event) error { cancel(); return nil })
+		},
+	}
+	runtimes := func(request engine.PageRequest) (string, error) {
+		page, err := l.ListRuntimes(l.ctx, request)
+		return page.NextToken, err
+	}
+	versions := func(request engine.PageRequest) (string, error) {
+		page, err := l.ListVersions(l.ctx, runtime, request)
+		return page.NextToken, err
+	}
+	activities := func(request engine.PageRequest) (string, error) {
+		page, err := l.ListActivities(l.ctx, runtime, request)
+		return page.NextToken, err
+	}
+	for _, filter := range []string{"", `name = "runtime-1*"`, `name = "runtime-1"`, `name = "*"`} {
+		uses["runtimes "+filter] = func() error { return pages(runtimes, filter) }
+	}
+	for _, filter := range []string{"", `name = "v*"`, "name = v1", "running = false", "published = false", "digest = digest-v1"} {
+		uses["versions "+filter] = func() error { return pages(versions, filter) }
+	}
+	for _, filter := range []string{"", "version = v1", "action = version.create", "version = v1 AND action = config.update"} {
+		uses["activities "+filter] = func() error { return pages(activities, filter) }
+	}
+	return uses
+}
+
+func (l *library) configure(at engine.Transition) error {
+	_, err := l.UpdateConfig(l.ctx, engine.ConfigChange{Transition: at, Variables: map[string]string{"KEY": rand.Text()}})
+	return err
+}
+
+func (l *library) removeLedger(runtime string) error {
+	ledger, err := l.store.Ledger(l.ctx, runtime)
+	if err != nil {
+		return err
+	}
+	return l.store.DeleteLedger(l.ctx, runtime, ledger.Revision)
+}
+
+// each asks for everything once and shows what the server was asked for it.
+func (l *library) each(t *testing.T, show func(t *testing.T, asked question)) {
+	t.Helper()
+	for name, use := range l.uses() {
+		t.Run(name, func(t *testing.T) {
+			l.questions.taken()
+			err := use()
+			asked, other := l.questions.taken()
+			if name == "a watch" {
+				require.ErrorIs(t, err, context.Canceled)
+			} else {
+				require.NoError(t, err)
+			}
+			require.NotEmpty(t, asked)
+			require.Empty(t, other, "commands whose plans nobody looks at")
+			for _, one := range asked {
+				show(t, one)
+			}
+		})
+	}
+}
+
+// TestEveryQuestionIsAboutIDs holds whatever the server: an id, some ids, or a range of ids that has an end; a list has a
+// limit and the order of ids.
+func TestEveryQuestionIsAboutIDs(t *testing.T) {
+	server, err := documents.Start(t.Context(), documents.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	newLibrary(t, server.URI()).each(t, func(t *testing.T, asked question) {
+		id, err := asked.filter.LookupErr("_id")
+		require.NoError(t, err, "%+v", asked)
+		if _, one := id.StringValueOK(); one {
+			return
+		}
+		bounds, isDocument := id.DocumentOK()
+		require.True(t, isDocument, "%+v", asked)
+		if some, err := bounds.LookupErr("$in"); err == nil {
+			ids, err := some.Array().Values()
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(ids), atOnce)
+			return
+		}
+		require.Positive(t, asked.limit, "%+v", asked)
+		require.NotNil(t, asked.sort, "%+v", asked)
+		if asked.collection != "ledgers" { // of which there may be a page of all
+			_, err = bounds.LookupErr("$lt")
+			require.NoError(t, err, "what is of one runtime has an end: %+v", asked)
+		}
+	})
+}
+
+// TestMongoDBServesEveryQuestionByAnIndex reads the server's own plans. It has nothing to do without a server, which the
+// first line of the output says.
+func TestMongoDBServesEveryQuestionByAnIndex(t *testing.T) {
 	uri := os.Getenv("KRE_TEST_MONGO_URI")
 	if uri == "" {
 		return
 	}
-	s, err := Open(t.Context(), uri, fmt.Sprintf("kre-test-%d", time.Now().UnixNano()), Options{Timeout: time.Minute})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, s.ledgers.Database().Drop(context.Background()))
-		require.NoError(t, s.Close(context.Background()))
+	l := newLibrary(t, uri)
+	l.each(t, func(t *testing.T, asked question) {
+		find := bson.D{{Key: "find", Value: asked.collection}, {Key: "filter", Value: asked.filter}}
+		if asked.sort != nil {
+			find = append(find, bson.E{Key: "sort", Value: asked.sort})
+		}
+		if asked.limit > 0 {
+			find = append(find, bson.E{Key: "limit", Value: asked.limit})
+		}
+		explain := bson.D{{Key: "explain", Value: find}, {Key: "verbosity", Value: "queryPlanner"}}
+		plan, err := l.store.ledgers.Database().RunCommand(t.Context(), explain).Raw()
+		require.NoError(t, err)
+		l.questions.taken() // this was one too
+		require.NoError(t, byIndex(plan), "%+v\n%s", asked, plan)
 	})
-	key := engine.Key{Version: "v1", Upload: "u1"}
-	for i := range int64(200) { // a plan of an empty collection says little
-		runtime := fmt.Sprintf("runtime-%d", i%10)
-		require.NoError(t, s.PutActivity(t.Context(), engine.Activity{Runtime: runtime, Revision: i + 1, Version: "v1", Action: engine.ActionStartVersion}))
-		require.NoError(t, s.PutDetails(t.Context(), engine.Details{Runtime: runtime, Key: engine.Key{Version: fmt.Sprint(i)}}))
-		require.NoError(t, s.PutConfig(t.Context(), engine.Config{Runtime: runtime, Key: key, ID: fmt.Sprint(i)}))
-		require.NoError(t, s.CreateLedger(t.Context(), engine.Ledger{Name: fmt.Sprintf("runtime-%d", i), Revision: 1}))
+}
+
+// byIndex tells whether a plan, as explain answers it, finds by an index and sorts nothing in memory.
+func byIndex(plan bson.Raw) error {
+	winning, err := plan.LookupErr("queryPlanner", "winningPlan")
+	if err != nil {
+		return fmt.Errorf("there is no plan: %w", err)
 	}
-	type query struct {
-		collection *mongo.Collection
-		filter     bson.D
-		sort       bson.D
-	}
-	queries := map[string]query{
-		"a ledger":                {s.ledgers, byID("runtime-1"), nil},
-		"a ledger of a revision":  {s.ledgers, guarded("runtime-1", 1), nil},
-		"details":                 {s.details, detailsQuery("runtime-1", []engine.Key{key, {Version: "v2"}}), nil},
-		"a configuration":         {s.configs, byID(recordID("runtime-1", key) + "/1"), nil},
-		"what a purge removes":    {s.activities, within("runtime-1"), ascending},
-		"configurations to prune": {s.configs, within(recordID("runtime-1", key)), ascending},
-	}
-	for _, prefix := range []string{"", "runtime-1"} {
-		for _, after := range []string{"", "runtime-12"} {
-			filter, _ := ledgersQuery(prefix, after, 50)
-			queries[fmt.Sprintf("ledgers, %q behind %q", prefix, after)] = query{s.ledgers, filter, ascending}
+	found := stages(winning, nil)
+	for _, bad := range []string{"COLLSCAN", "SORT"} {
+		if slices.Contains(found, bad) {
+			return fmt.Errorf("the plan has a %s: %v", bad, found)
 		}
 	}
-	for _, version := range []string{"", "v1"} {
-		for _, action := range []engine.Action{"", engine.ActionStartVersion} {
-			for _, before := range []int64{0, 50} {
-				filter, _ := activitiesQuery(engine.ActivityQuery{Runtime: "runtime-1", Version: version, Action: action, Before: before, Limit: 50})
-				queries[fmt.Sprintf("activities, %q %q %d", version, action, before)] = query{s.activities, filter, descending}
-			}
+	// An id alone has shorter ways through its index.
+	for _, good := range []string{"IXSCAN", "IDHACK", "EXPRESS_IXSCAN", "EOF"} {
+		if slices.Contains(found, good) {
+			return nil
 		}
 	}
-	for name, q := range queries {
-		t.Run(name, func(t *testing.T) {
-			find := bson.D{{Key: "find", Value: q.collection.Name()}, {Key: "filter", Value: q.filter}, {Key: "limit", Value: 50}}
-			if q.sort != nil {
-				find = append(find, bson.E{Key: "sort", Value: q.sort})
+	return fmt.Errorf("the plan has no IXSCAN: %v", found)
+}
+
+// stages are the names of all stages of a plan.
+func stages(value bson.RawValue, found []string) []string {
+	var inner []bson.RawValue
+	switch value.Type {
+	case bson.TypeEmbeddedDocument:
+		elements, err := value.Document().Elements()
+		if err != nil {
+			return found
+		}
+		for _, element := range elements {
+			if name, isText := element.Value().StringValueOK(); isText && element.Key() == "stage" {
+				found = append(found, name)
 			}
-			var plan struct {
-				QueryPlanner struct {
-					WinningPlan bson.M `bson:"winningPlan"`
-				} `bson:"queryPlanner"`
-			}
-			require.NoError(t, s.ledgers.Database().RunCommand(t.Context(),
-				bson.D{{Key: "explain", Value: find}, {Key: "verbosity", Value: "queryPlanner"}}).Decode(&plan))
-			text := fmt.Sprint(plan.QueryPlanner.WinningPlan)
-			require.NotEmpty(t, plan.QueryPlanner.WinningPlan)
-			require.NotContains(t, text, "COLLSCAN")
-			require.NotContains(t, text, "stage:SORT", "it is sorted in memory")
-		})
+			inner = append(inner, element.Value())
+		}
+	case bson.TypeArray:
+		inner, _ = value.Array().Values() // of an array that cannot be read there are none
+	}
+	for _, one := range inner {
+		found = stages(one, found)
+	}
+	return found
+}
+
+func TestAPlanThatScansOrSortsIsSeen(t *testing.T) {
+	for plan, want := range map[string]string{
+		`{"queryPlanner": {"winningPlan": {"stage": "LIMIT", "inputStage": {"stage": "FETCH", "inputStage": {"stage": "IXSCAN"}}}}}`:                   "",
+		`{"queryPlanner": {"winningPlan": {"stage": "IDHACK"}}}`:                                                                                       "",
+		`{"queryPlanner": {"winningPlan": {"isCached": false, "stage": "EXPRESS_IXSCAN"}}}`:                                                            "",
+		`{"queryPlanner": {"winningPlan": {"queryPlan": {"stage": "FETCH", "inputStage": {"stage": "IXSCAN"}}, "slotBasedPlan": {"stages": "scan"}}}}`: "",
+		`{"queryPlanner": {"winningPlan": {"stage": "LIMIT", "inputStage": {"stage": "COLLSCAN"}}}}`:                                                   "a COLLSCAN",
+		`{"queryPlanner": {"winningPlan": {"stage": "OR", "inputStages": [{"stage": "IXSCAN"}, {"stage": "COLLSCAN"}]}}}`:                              "a COLLSCAN",
+		`{"queryPlanner": {"winningPlan": {"stage": "SORT", "inputStage": {"stage": "FETCH", "inputStage": {"stage": "IXSCAN"}}}}}`:                    "a SORT",
+		`{"queryPlanner": {"winningPlan": {"stage": "VIRTUAL_SCAN"}}}`:                                                                                 "no IXSCAN",
+		`{"queryPlanner": {}}`: "no plan",
+	} {
+		var raw bson.Raw
+		require.NoError(t, bson.UnmarshalExtJSON([]byte(plan), false, &raw))
+		if want == "" {
+			require.NoError(t, byIndex(raw), plan)
+		} else {
+			require.ErrorContains(t, byIndex(raw), want, plan)
+		}
 	}
 }
