@@ -16,7 +16,7 @@ import (
 )
 
 func TestALargePackageIsNeverHeldInMemory(t *testing.T) {
-	const size, limit = 300 << 20, 100 << 20
+	const size, limit = 160 << 20, 80 << 20
 	s := open(t)
 	reader, writer := io.Pipe()
 	go func() { writer.CloseWithError(writeLarge(writer, size)) }()
