@@ -75,7 +75,7 @@ bench: build ## measure, print and write build/bench.json
 
 .PHONY: chaos
 chaos: build ## kill services and move traffic under load for DURATION (60s), and write build/chaos.json
-	@mkdir -p build && cd e2e && go test -count=1 -timeout 60m ./chaos -duration $${DURATION:-60s} -out $(CURDIR)/build/chaos.json
+	@mkdir -p build && cd e2e && go test -v -count=1 -timeout 60m ./chaos -duration $${DURATION:-60s} -out $(CURDIR)/build/chaos.json
 
 .PHONY: images
 images: build ## build our container images; PYTHON_IMAGE is what nodes run on

@@ -91,23 +91,31 @@ func allowed(code codes.Code) bool {
 	return code == codes.OK || code == codes.FailedPrecondition || code == codes.Aborted
 }
 
-// neverTwo follows a runtime until its stream ends, and tells when two versions are published at once.
+// neverTwo follows a runtime until its stream ends, and tells when two versions are published at once: the runtime names one
+// at most, and after every change no other version says that it is it.
 func neverTwo(stream adminv1.RuntimeService_WatchRuntimeClient) error {
+	published := make(map[string]int64) // by version, the revision that told so
 	for {
 		event, err := stream.Recv()
 		if err != nil {
 			return err
 		}
-		if snapshot := event.GetSnapshot(); snapshot != nil {
-			published := 0
-			for _, version := range snapshot.GetVersions() {
-				if version.GetPublished() {
-					published++
-				}
+		told := event.GetSnapshot().GetVersions()
+		if event.GetVersion() != nil {
+			told = append(told, event.GetVersion())
+		}
+		for _, version := range told {
+			delete(published, version.GetName())
+			if version.GetPublished() {
+				published[version.GetName()] = event.GetRevision()
 			}
-			if published > 1 {
-				return fmt.Errorf("%d published versions: %s", published, snapshot)
+		}
+		same := make(map[int64]string)
+		for version, revision := range published {
+			if other, two := same[revision]; two {
+				return fmt.Errorf("at revision %d both %s and %s are published", revision, version, other)
 			}
+			same[revision] = version
 		}
 	}
 }

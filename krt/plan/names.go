@@ -1,17 +1,17 @@
 package plan
 
 // names makes the names of one workflow's streams and subjects out of mapped names. Those hold neither dots nor
-// underscores, so that no two of these can meet.
+// underscores, so that no two of these can meet: beside the workflows, what is the version's own begins with an underscore.
 type names struct{ version, workflow string }
 
 func deadStream(version string) string { return "dead_" + version }
 
 // Control is the subject on which the entrypoints of a version (its mapped name) are told what to do.
-func Control(version string) string { return "kre." + version + ".control.entrypoint" }
+func Control(version string) string { return "kre." + version + "._control.entrypoint" }
 
 // Status begins the subjects on which the nodes of a version (its mapped name) tell how they are: the workflow and the
 // node follow.
-func Status(version string) string { return "kre." + version + ".status" }
+func Status(version string) string { return "kre." + version + "._status" }
 
 // inbox begins the subjects on which the processes of a version await answers.
 func inbox(version string) string { return "_INBOX." + version }
@@ -49,5 +49,5 @@ func (n names) early(node, channel string) string {
 }
 
 func (n names) dead(node string) string {
-	return "kre." + n.version + ".dead." + n.workflow + "." + node
+	return "kre." + n.version + "._dead." + n.workflow + "." + node
 }

@@ -24,7 +24,7 @@ func New(m *manifest.Manifest) *Plan {
 		Entrypoint: Entrypoint{
 			Version: m.ID,
 			Proto:   m.Proto,
-			ReplyTo: "kre." + m.ID + ".reply",
+			ReplyTo: "kre." + m.ID + "._reply",
 			Control: Control(m.ID),
 			Inbox:   inbox(m.ID),
 		},
@@ -34,7 +34,7 @@ func New(m *manifest.Manifest) *Plan {
 	}
 	p.Streams = append(p.Streams, Stream{
 		Name:       deadStream(m.ID),
-		Subjects:   []string{"kre." + m.ID + ".dead.>"},
+		Subjects:   []string{"kre." + m.ID + "._dead.>"},
 		Retention:  Limits,
 		MaxMsgs:    maxMsgs,
 		Duplicates: duplicates,

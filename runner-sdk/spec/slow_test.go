@@ -95,7 +95,7 @@ func TestSlowHandlerWithoutAStatusSubjectIsToldInTheLogOnly(t *testing.T) {
 		v := newVersion(t)
 		node := v.node("first")
 		node.TimeoutMs, node.Status = 300, ""
-		published, err := v.nc.SubscribeSync("kre.*.status.>")
+		published, err := v.nc.SubscribeSync("kre.*._status.>")
 		require.NoError(t, err)
 		p := l.run(v, node, "untyped").waitReady()
 		file := filepath.Join(t.TempDir(), "go on")

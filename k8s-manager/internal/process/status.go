@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +25,9 @@ func (rt *runtime) status(now time.Time) lifecycle.RuntimeStatus {
 	}
 	s.Phase, s.Reason = rt.phase()
 	if rt.record.GRPCPort != 0 {
-		s.GRPCAddress = hostPort(rt.c.o.PublicHost, rt.record.GRPCPort)
-		s.HTTPAddress = "http://" + hostPort(rt.c.o.PublicHost, rt.record.HTTPPort)
+		host := advertised(rt.c.o.PublicHost)
+		s.GRPCAddress = hostPort(host, rt.record.GRPCPort)
+		s.HTTPAddress = "http://" + hostPort(host, rt.record.HTTPPort)
 	}
 	if rt.record.APIPort != 0 {
 		s.RuntimeAPIAddress = hostPort(loopback, rt.record.APIPort)
@@ -35,6 +37,15 @@ func (rt *runtime) status(now time.Time) lifecycle.RuntimeStatus {
 	}
 	slices.SortFunc(s.Versions, func(a, b lifecycle.VersionStatus) int { return strings.Compare(a.Name, b.Name) })
 	return s
+}
+
+// advertised is the host under which one calls who listens on a host: all interfaces are no place to call, and a container
+// cannot know by what name it is reached.
+func advertised(host string) string {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return "localhost"
+	}
+	return host
 }
 
 // phase needs the lock.

@@ -24,7 +24,7 @@ import (
 
 const (
 	patience = time.Minute // for a condition to come true: far more than it takes, so that a busy machine fails no test
-	replyTo  = "kre.v1.reply.one"
+	replyTo  = "kre.v1._reply.one"
 
 	entryStream  = "entry_v1_flow"
 	entrySubject = "kre.v1.flow.entry"
@@ -34,7 +34,7 @@ const (
 	earlySubject = "kre.v1.flow.from.n-1.early"
 	errorSubject = "kre.v1.flow.from.n-1.error"
 	deadStream   = "dead_v1"
-	deadSubject  = "kre.v1.dead.flow.n-1"
+	deadSubject  = "kre.v1._dead.flow.n-1"
 	startsBucket = "starts_v1"
 )
 
@@ -80,7 +80,7 @@ func newBed(t testing.TB, options ...option) *bed {
 	for _, stream := range []jetstream.StreamConfig{
 		{Name: entryStream, Subjects: []string{entrySubject}, Retention: jetstream.InterestPolicy, Discard: jetstream.DiscardNew},
 		out,
-		{Name: deadStream, Subjects: []string{"kre.v1.dead.>"}, Duplicates: time.Minute},
+		{Name: deadStream, Subjects: []string{"kre.v1._dead.>"}, Duplicates: time.Minute},
 	} {
 		_, err := b.js.CreateStream(ctx, stream)
 		require.NoError(t, err)

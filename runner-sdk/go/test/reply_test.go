@@ -63,7 +63,7 @@ func TestUnconfirmedReplyDoesNotHoldUpOthers(t *testing.T) {
 	caller := b.caller(0)
 	b.run(b.exitpoint(), echo)
 	in := b.request(wrapperspb.String("into the void"))
-	in.ReplyTo = "kre.v1.reply.gone"
+	in.ReplyTo = "kre.v1._reply.gone"
 	b.send(in)
 	b.ask("hello")
 	require.Equal(t, "hello", unpack(t, caller.wait(1)[0].Body))

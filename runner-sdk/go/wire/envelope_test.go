@@ -18,7 +18,7 @@ func whole() wire.Message {
 		RequestID:   requestID,
 		Sender:      "etl",
 		Kind:        wire.EarlyReply,
-		ReplyTo:     "kre.prices-v1.reply.7",
+		ReplyTo:     "kre.prices-v1._reply.7",
 		AcceptedAt:  time.Unix(0, 1763696746000000001),
 		Timeout:     30 * time.Second,
 		Timing:      "etl=412,model=1870",

@@ -235,7 +235,7 @@ class Version:
         self.confirming = True
         """Whether the entrypoint confirms what it is sent."""
         self.nc: Client
-        self._inbox = f"kre.{self.id}.reply.one"
+        self._inbox = f"kre.{self.id}._reply.one"
         self._requests = 0
         for node in nodes:
             source = self.root / "src" / node.name / "main.py"
@@ -293,7 +293,7 @@ class Version:
             "maxAttempts": self.max_attempts,
             "timeoutMs": 30000,
             "sources": [{"stream": stream, "consumer": node.name} for stream in self.consumers(node)],
-            "deadLetters": {"stream": f"dead_{self.id}", "subject": f"kre.{self.id}.dead.w.{node.name}"},
+            "deadLetters": {"stream": f"dead_{self.id}", "subject": f"kre.{self.id}._dead.w.{node.name}"},
             "starts": f"starts_{self.id}",
         }
         if heard:
@@ -326,7 +326,7 @@ class Version:
     async def _prepare(self) -> None:
         pushing = {"retention": "interest", "discard": "new", "max_msgs": self.max_msgs, "allow_atomic": True}
         await self._create(self.stream(), [f"kre.{self.id}.w.entry", f"kre.{self.id}.w.to.*"], **pushing)
-        await self._create(f"dead_{self.id}", [f"kre.{self.id}.dead.>"], retention="limits", max_msgs=1000)
+        await self._create(f"dead_{self.id}", [f"kre.{self.id}._dead.>"], retention="limits", max_msgs=1000)
         bucket = f"starts_{self.id}"
         await self._create(
             f"KV_{bucket}",

@@ -43,7 +43,7 @@ async def test_a_reply_ends_when_the_callers_wait_is_over(server: Server, tmp_pa
 
 async def test_a_reply_to_an_entrypoint_that_is_gone_is_given_up(server: Server, tmp_path: Path) -> None:
     async with running(Version(server, tmp_path, [Node("greet", GREET)])) as version:
-        await version.send("Ada", headers={wire.REPLY_TO: f"kre.{version.id}.reply.gone"})
+        await version.send("Ada", headers={wire.REPLY_TO: f"kre.{version.id}._reply.gone"})
         await version.idle("greet")
         (line,) = [line for line in version.processes[0].lines if "stays unanswered" in line["message"]]
         assert line["level"] == "warn"

@@ -104,9 +104,9 @@ func TestAConsumerThatCannotBeChangedIsMadeAnewOnlyWhenNothingWaitsForIt(t *test
 	_, err := js.CreateConsumer(t.Context(), "dead_prices-v1", jetstream.ConsumerConfig{Durable: "etl", AckPolicy: jetstream.AckNonePolicy})
 	require.NoError(t, err)
 	p.Consumers = append(p.Consumers, plan.Consumer{Stream: "dead_prices-v1", Name: "etl",
-		Filters: []string{"kre.prices-v1.dead.>"}, AckWait: 2 * time.Second, MaxAckPending: 4096})
+		Filters: []string{"kre.prices-v1._dead.>"}, AckWait: 2 * time.Second, MaxAckPending: 4096})
 
-	publish(t, js, "kre.prices-v1.dead.estimate.etl", "one")
+	publish(t, js, "kre.prices-v1._dead.estimate.etl", "one")
 	err = b.Apply(t.Context(), p)
 	require.Equal(t, fault.Precondition, fault.KindOf(err))
 	require.ErrorContains(t, err, "consumer etl of stream dead_prices-v1 has 1 messages and cannot be changed")
@@ -217,7 +217,7 @@ func prices(version string) *plan.Plan {
 		Streams: []plan.Stream{
 			{Name: entry, Subjects: []string{subject + "estimate.entry", subject + "estimate.to.*"}, Retention: plan.Interest,
 				DiscardNew: true, MaxMsgs: 100_000, Duplicates: time.Minute, Atomic: true},
-			{Name: "dead_" + version, Subjects: []string{subject + "dead.>"}, Retention: plan.Limits, MaxMsgs: 10_000,
+			{Name: "dead_" + version, Subjects: []string{subject + "_dead.>"}, Retention: plan.Limits, MaxMsgs: 10_000,
 				MaxAge: 24 * time.Hour, Duplicates: time.Minute},
 			{Name: etl, Subjects: []string{subject + "estimate.from.etl.>"}, Retention: plan.Interest,
 				DiscardNew: true, MaxMsgs: 100_000, Duplicates: time.Minute, Atomic: true},

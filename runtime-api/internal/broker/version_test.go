@@ -28,7 +28,7 @@ func TestCountsWhatIsStoredAndDropsItButNoDeadLetters(t *testing.T) {
 	require.NoError(t, b.Apply(t.Context(), prices("prices-v2")))
 	publish(t, js, "kre.prices-v1.estimate.entry", "one")
 	publish(t, js, "kre.prices-v1.estimate.entry", "two")
-	publish(t, js, "kre.prices-v1.dead.estimate.etl", "dead")
+	publish(t, js, "kre.prices-v1._dead.estimate.etl", "dead")
 	publish(t, js, "kre.prices-v2.estimate.entry", "another version's")
 
 	count, err := b.Count(t.Context(), "prices-v1")

@@ -98,7 +98,7 @@ func (p *program) httpURL() string {
 }
 
 func writeConfig(t *testing.T) (path string, config plan.Entrypoint) {
-	config = plan.Entrypoint{Version: "v1", ReplyTo: "kre.v1.reply", Workflows: []plan.EntrypointTarget{{
+	config = plan.Entrypoint{Version: "v1", ReplyTo: "kre.v1._reply", Workflows: []plan.EntrypointTarget{{
 		Name: "w", ID: "w", RPC: "Ask", Stream: "entry", Subject: "kre.v1.w.entry", TimeoutMs: patience.Milliseconds(),
 		Consumers: []plan.Source{{Stream: "entry", Consumer: "node"}},
 	}}}

@@ -24,7 +24,7 @@ import (
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/instance"
 )
 
-const control = "kre.echo-v1.control.entrypoint"
+const control = "kre.echo-v1._control.entrypoint"
 
 func withControl(o *instance.Options) { o.Config.Control = control }
 

@@ -70,7 +70,7 @@ func TestAnEntryMessageCarriesWhatTheCallerSaid(t *testing.T) {
 	require.Equal(t, e.RequestID, e.msg.Headers().Get("Nats-Msg-Id"))
 	require.Equal(t, wire.SenderEntrypoint, e.Sender)
 	require.Equal(t, wire.OK, e.Kind)
-	require.True(t, strings.HasPrefix(e.ReplyTo, "kre.echo-v1.reply."))
+	require.True(t, strings.HasPrefix(e.ReplyTo, "kre.echo-v1._reply."))
 	require.Equal(t, "order-17", e.Label)
 	require.Equal(t, parent, e.Traceparent)
 	require.Equal(t, "a=1", e.Tracestate)

@@ -89,7 +89,7 @@ func newWorld(t testing.TB, configure ...func(*instance.Options)) *world {
 func newWorldOptions(w *world) instance.Options {
 	return instance.Options{
 		Config: plan.Entrypoint{
-			Version: "echo-v1", Proto: "public.proto", ReplyTo: "kre.echo-v1.reply",
+			Version: "echo-v1", Proto: "public.proto", ReplyTo: "kre.echo-v1._reply",
 			Workflows: []plan.EntrypointTarget{target("say", "Say"), target("weigh", "Weigh")},
 		},
 		Package: echoPackage,

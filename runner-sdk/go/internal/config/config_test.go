@@ -20,7 +20,7 @@ const whole = `{
     "stream": "node_prices-v1_estimate_model", "error": "kre.prices-v1.estimate.from.model.error",
     "channels": {"": "kre.prices-v1.estimate.from.model.out"}, "early": {"": "kre.prices-v1.estimate.from.model.early"}
   },
-  "deadLetters": {"stream": "dead_prices-v1", "subject": "kre.prices-v1.dead.estimate.model"},
+  "deadLetters": {"stream": "dead_prices-v1", "subject": "kre.prices-v1._dead.estimate.model"},
   "starts": "starts_prices-v1"
 }`
 
@@ -56,7 +56,7 @@ func TestConfigurationOfTheSpecificationIsRead(t *testing.T) {
 				Channels: map[string]string{"": "kre.prices-v1.estimate.from.model.out"},
 				Early:    map[string]string{"": "kre.prices-v1.estimate.from.model.early"},
 			},
-			DeadLetters: config.DeadLetters{Stream: "dead_prices-v1", Subject: "kre.prices-v1.dead.estimate.model"},
+			DeadLetters: config.DeadLetters{Stream: "dead_prices-v1", Subject: "kre.prices-v1._dead.estimate.model"},
 			Starts:      "starts_prices-v1",
 		},
 	}, process)
