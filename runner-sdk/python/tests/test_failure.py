@@ -71,7 +71,7 @@ async def test_an_exhausted_message_is_told_to_everybody_once(server: Server, tm
             ]
         (dead,) = await version.dead()
         assert dead.text == "nmae"
-        assert dead.headers["subject"].endswith(".dead.w.fail")
+        assert dead.headers["subject"].endswith("._dead.w.fail")
         assert dead.headers["Nats-Msg-Id"] == wire.run_id(request, "w", "fail")
         assert dead.headers["Kre-Error"] == "KeyError: 'nmae'"
         assert dead.headers["Kre-Attempts"] == "3"
