@@ -104,7 +104,7 @@ func permitted(p *plan.Plan) func(*jwt.UserClaims) {
 // narrow gives the plan what a version with credentials of its own has.
 func narrow(p *plan.Plan) {
 	inbox := "_INBOX." + p.Version
-	p.Entrypoint.Inbox, p.Entrypoint.Control, p.Entrypoint.Proto = inbox, "kre."+p.Version+".control.entrypoint", ""
+	p.Entrypoint.Inbox, p.Entrypoint.Control, p.Entrypoint.Proto = inbox, "kre."+p.Version+"._control.entrypoint", ""
 	for i := range p.Nodes {
 		node := &p.Nodes[i]
 		node.Inbox = inbox

@@ -44,7 +44,7 @@ func TestHandlerThatRunsLongerThanTheTimeoutIsToldAndKeepsItsMessage(t *testing.
 		v := newVersion(t)
 		node := v.node("first")
 		node.TimeoutMs = 500
-		node.Status = "kre." + node.Version + ".status." + node.Workflow + "." + node.ID
+		node.Status = "kre." + node.Version + "._status." + node.Workflow + "." + node.ID
 		next := v.statuses(node.Status)
 		_, source := v.inbox(node)
 		p := l.run(v, node, "untyped").waitReady()

@@ -61,7 +61,7 @@ workflows:
 	p := plan.New(m)
 	p.Entrypoint.Proto = "" // a manifest alone cannot know that the package has none
 	if p.Entrypoint.Control == "" {
-		p.Entrypoint.Control = "kre." + name + ".control.entrypoint"
+		p.Entrypoint.Control = "kre." + name + "._control.entrypoint"
 	}
 	conn, err := nats.Connect(url)
 	require.NoError(t, err)
