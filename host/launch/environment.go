@@ -14,6 +14,18 @@ func Inherited(environ []string) map[string]string {
 	return env
 }
 
+// Telemetry picks from an environment (KEY=VALUE pairs) what tells programs of the platform where their traces go. It may
+// hold the password of that place: nodes do not get it.
+func Telemetry(environ []string) map[string]string {
+	env := make(map[string]string)
+	for _, pair := range environ {
+		if name, value, ok := strings.Cut(pair, "="); ok && strings.HasPrefix(name, "OTEL_") {
+			env[name] = value
+		}
+	}
+	return env
+}
+
 func passedOn(name string) bool {
 	switch name {
 	case "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "COLORTERM", "NO_COLOR",

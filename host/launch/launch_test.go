@@ -48,6 +48,14 @@ func TestANodeGetsWhatItDeclaresAndWhatThePlatformSays(t *testing.T) {
 	}, command)
 }
 
+func TestOnlyProgramsOfThePlatformAreToldWhereTracesGo(t *testing.T) {
+	environ := []string{"PATH=/bin", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS=key=secret"}
+	require.Equal(t, map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS": "key=secret",
+	}, launch.Telemetry(environ))
+	require.Equal(t, map[string]string{"PATH": "/bin"}, launch.Inherited(environ))
+}
+
 func TestANodeCannotSayWhereTheBrokerIs(t *testing.T) {
 	s, n := settings(), node()
 	s.NATSCredentials = ""

@@ -181,6 +181,7 @@ func (rt *runtime) keep(ctx context.Context, p **part, name string, command laun
 		Detached:  &proc.Detached{StateFile: state, LogFile: filepath.Join(dir, "log"), Stamp: stamp},
 	}
 	env := maps.Clone(rt.c.inherited)
+	maps.Copy(env, rt.c.telemetry)
 	maps.Copy(env, command.Env)
 	for key, value := range env {
 		spec.Env = append(spec.Env, key+"="+value)

@@ -24,6 +24,7 @@ import (
 type Cluster struct {
 	o         Options
 	inherited map[string]string // what every process gets of our own environment
+	telemetry map[string]string // what those of the platform get besides
 	super     *proc.Supervisor
 	ports     *ports
 	begin     func(*loop)
@@ -67,7 +68,7 @@ func Open(o Options) (*Cluster, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{
-		o: o, inherited: launch.Inherited(os.Environ()), ports: newPorts(), halt: cancel,
+		o: o, inherited: launch.Inherited(os.Environ()), telemetry: launch.Telemetry(os.Environ()), ports: newPorts(), halt: cancel,
 		runtimes: make(map[string]*runtime), changed: make(map[string]func()), watchers: make(map[int]func(string)),
 	}
 	c.super = proc.New(proc.Options{Observer: c})

@@ -127,6 +127,7 @@ func (v *version) jobs(p *plan, record versionRecord, kept keptRecord) ([]job, e
 	program := filepath.Join(v.rt.c.o.Libexec, "entrypoint")
 	at := addressRecord{GRPC: hostPort(loopback, kept.GRPCPort), HTTP: hostPort(loopback, kept.HTTPPort)}
 	command := settings.Entrypoint(p.prepared.GetEntrypoint(), program, at.GRPC, at.HTTP)
+	maps.Copy(command.Env, v.rt.c.telemetry)
 	command.Env["KRE_DRAIN_SECONDS"] = "1" // it is told to end when nobody waits there, or nobody may any more
 	all := []job{{
 		process: entrypoint,
