@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/konstellation-io/kre/krt/plan"
 	"github.com/konstellation-io/kre/runtime-api/internal/nodestatus"
 )
 
@@ -28,7 +29,7 @@ const maxSeconds = 1e9
 // NoteSlow calls note with what the nodes of a version say of slow handlers, from now on until the connection is closed.
 // What cannot be read is left out.
 func (b *Broker) NoteSlow(note func(version string, slow nodestatus.Slow)) error {
-	_, err := b.conn.Subscribe("kre.*._status.>", func(msg *nats.Msg) {
+	_, err := b.conn.Subscribe(plan.Status("*")+".>", func(msg *nats.Msg) {
 		var message slowMessage
 		if json.Unmarshal(msg.Data, &message) != nil {
 			return
