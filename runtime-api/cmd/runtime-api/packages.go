@@ -18,7 +18,7 @@ type packagesConfig struct {
 	S3Endpoint      string `name:"s3-endpoint" help:"Object store of packages; empty: no packages are kept here." env:"KRE_S3_ENDPOINT" placeholder:"URL"`
 	S3AccessKey     string `name:"s3-access-key" help:"Access key of the object store." env:"KRE_S3_ACCESS_KEY" secret:""`
 	S3SecretKey     string `name:"s3-secret-key" help:"Secret key of the object store." env:"KRE_S3_SECRET_KEY" secret:""`
-	S3Bucket        string `name:"s3-bucket" help:"Bucket of the runtime's packages; made if it is not there." env:"KRE_S3_BUCKET"`
+	S3Bucket        string `name:"s3-bucket" help:"Bucket of the runtime's packages; made with the first package, removed with the last." env:"KRE_S3_BUCKET"`
 	MaxPackageBytes int64  `help:"Bytes that all files of a package may have together." default:"68719476736" env:"KRE_MAX_PACKAGE_BYTES"`
 	MaxPackageFiles int    `help:"Files and folders that a package may have." default:"200000" env:"KRE_MAX_PACKAGE_FILES"`
 }
@@ -31,7 +31,7 @@ const (
 )
 
 // keepPackages serves the packages of the runtime and sweeps their bucket, if it is told where that is. What it returns
-// waits for the bucket.
+// waits for the object store.
 func keepPackages(ctx context.Context, process *boot.Process, server grpc.ServiceRegistrar, config packagesConfig) (wait func(context.Context) error, err error) {
 	if config.S3Endpoint == "" {
 		return func(context.Context) error { return nil }, nil
@@ -50,7 +50,7 @@ func keepPackages(ctx context.Context, process *boot.Process, server grpc.Servic
 	there, swept := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(swept)
-		if store.WaitBucket(ctx, process.Logger) != nil {
+		if store.Wait(ctx, process.Logger) != nil {
 			return // only ctx ends the wait
 		}
 		close(there)

@@ -187,3 +187,27 @@ func TestAStoreThatIsFullSaysSoAndKeepsNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestTheBucketIsThereOnlyWhileItHoldsSomething(t *testing.T) {
+	s := open(t)
+	require.Nil(t, s.keys(t), "not before the first package")
+	digests, err := s.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, digests)
+	_, err = s.Get(t.Context(), "prices-v1")
+	require.Equal(t, fault.NotFound, fault.KindOf(err))
+	require.NoError(t, s.Sweep(t.Context(), 0))
+	require.NoError(t, s.Delete(t.Context(), "prices-v1"))
+
+	_, err = s.upload(t, strings.NewReader("no package"))
+	require.Equal(t, fault.Invalid, fault.KindOf(err))
+	require.Nil(t, s.keys(t), "a refused package leaves none")
+	for _, version := range []string{"prices-v1", "prices-v2"} {
+		s.mustUpload(t, krt(t, prices(version)...))
+	}
+	require.NoError(t, s.Delete(t.Context(), "prices-v1"))
+	require.NotEmpty(t, s.keys(t))
+	require.NoError(t, s.Delete(t.Context(), "prices-v2"))
+	require.Nil(t, s.keys(t), "the last package takes it along")
+	s.mustUpload(t, krt(t, prices("prices-v1")...))
+}

@@ -47,7 +47,7 @@ func (s *store) service(t *testing.T, opts packages.Options) *packages.Service {
 		Endpoint: s.server.Endpoint, AccessKey: storetest.AccessKey, SecretKey: storetest.SecretKey, Bucket: bucket,
 	})
 	require.NoError(t, err)
-	require.NoError(t, objects.WaitBucket(t.Context(), zap.NewNop()))
+	require.NoError(t, objects.Wait(t.Context(), zap.NewNop()))
 	return packages.New(objects, opts)
 }
 

@@ -23,6 +23,20 @@ type Objects interface {
 	Remove(ctx context.Context, objects []Object) error
 }
 
+// Bucket is where the objects are. It is there only while it holds something: a runtime that is gone leaves none.
+type Bucket interface {
+	// Make makes it unless it is there.
+	Make(ctx context.Context) error
+	// Drop removes it if it is empty. That it holds something, is not there, or must not be removed is no error.
+	Drop(ctx context.Context) error
+}
+
+// Store is an object store. Without its bucket it holds nothing.
+type Store interface {
+	Objects
+	Bucket
+}
+
 // Object is what lies under a key.
 type Object struct {
 	Key        string

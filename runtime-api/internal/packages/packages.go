@@ -60,17 +60,20 @@ type Options struct {
 
 // Service keeps packages. One service at a time works on a bucket.
 type Service struct {
-	objects Objects
+	objects Store
 	opts    Options
 	// turn holds one token. Whoever has it may name contents in a list, or remove contents that no list names.
 	turn chan struct{}
+
+	// bucket is held by uploads that are going on, all together, and by who removes the bucket, alone.
+	bucket sync.RWMutex
 
 	mu    sync.Mutex
 	alive map[string]bool // uploads that are going on
 }
 
 // New returns a service on top of an object store.
-func New(objects Objects, opts Options) *Service {
+func New(objects Store, opts Options) *Service {
 	return &Service{objects: objects, opts: opts, turn: make(chan struct{}, 1), alive: map[string]bool{}}
 }
 
@@ -152,12 +155,13 @@ func (s *Service) List(ctx context.Context) (map[string]string, error) {
 	return digests, nil
 }
 
-// Delete removes the package of a version, and the contents that no other version has. What is not there is no error.
+// Delete removes the package of a version, and the contents that no other version has; with the last, also the bucket.
+// What is not there is no error.
 func (s *Service) Delete(ctx context.Context, version string) error {
 	return s.alone(ctx, func() error {
 		stored, err := s.Get(ctx, version)
 		if fault.KindOf(err) == fault.NotFound {
-			return nil
+			return s.dropBucket(ctx)
 		}
 		if err != nil {
 			return err
@@ -165,8 +169,17 @@ func (s *Service) Delete(ctx context.Context, version string) error {
 		if err := s.objects.Remove(ctx, []Object{{Key: listKey(version)}}); err != nil {
 			return fmt.Errorf("delete the package of version %s: %w", version, err)
 		}
-		return s.dropUnnamed(ctx, stored.Files)
+		return errors.Join(s.dropUnnamed(ctx, stored.Files), s.dropBucket(ctx))
 	})
+}
+
+// dropBucket removes the bucket if it is empty and nobody is about to change that.
+func (s *Service) dropBucket(ctx context.Context) error {
+	if !s.bucket.TryLock() {
+		return nil // whoever holds it does this afterwards, unless there is something then
+	}
+	defer s.bucket.Unlock()
+	return s.objects.Drop(ctx)
 }
 
 // alone does something while nobody else changes what lists name.

@@ -3,6 +3,7 @@ package packages
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -40,7 +41,7 @@ func (s *Service) isAlive(upload string) bool {
 }
 
 // Sweep removes what services left behind that were ended in the middle of something: uploads that are not going on and
-// began at least age ago, and contents that no list names.
+// began at least age ago, contents that no list names, and a bucket that holds nothing.
 func (s *Service) Sweep(ctx context.Context, age time.Duration) error {
 	if err := s.sweepUploads(ctx, time.Now().Add(-age)); err != nil {
 		return fmt.Errorf("sweep uploads: %w", err)
@@ -53,7 +54,7 @@ func (s *Service) Sweep(ctx context.Context, age time.Duration) error {
 			}
 			contents[object] = true
 		}
-		return s.drop(ctx, contents)
+		return errors.Join(s.drop(ctx, contents), s.dropBucket(ctx))
 	})
 	if err != nil {
 		return fmt.Errorf("sweep contents: %w", err)

@@ -28,15 +28,23 @@ const (
 //
 // On any error nothing is left behind. Kinds of error: fault.Invalid for a package that is refused; fault.AlreadyExists
 // when that version has another package; those of found, of reading content, and of Objects.
-func (s *Service) Upload(ctx context.Context, content io.Reader, found func(Manifest) error) (*Package, error) {
+func (s *Service) Upload(ctx context.Context, content io.Reader, found func(Manifest) error) (_ *Package, err error) {
 	u := &upload{service: s, name: newUpload(), intake: newIntake(), found: found}
 	s.setAlive(u.name, true)
+	s.bucket.RLock()
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
 		defer cancel()
-		_ = s.clear(ctx, u.prefix()) // see cleaning
+		left := s.clear(ctx, u.prefix()) // see cleaning
 		s.setAlive(u.name, false)
+		s.bucket.RUnlock()
+		if left == nil && err != nil {
+			_ = s.dropBucket(ctx) // Sweep does
+		}
 	}()
+	if err := s.objects.Make(ctx); err != nil {
+		return nil, err
+	}
 	p, err := u.receive(ctx, content)
 	if err != nil {
 		return nil, refusal(err)

@@ -51,7 +51,7 @@ type Store struct {
 	host   string // for errors
 }
 
-var _ packages.Objects = (*Store)(nil)
+var _ packages.Store = (*Store)(nil)
 
 // New returns the bucket, without asking the store for anything.
 func New(o Options) (*Store, error) {
@@ -86,13 +86,12 @@ func newTransport(secure bool) (*http.Transport, error) {
 	return transport, nil
 }
 
-// WaitBucket returns when the bucket is there, which it makes if need be. Until then it logs what keeps it. The error is
-// that of ctx.
-func (s *Store) WaitBucket(ctx context.Context, logger *zap.Logger) error {
+// Wait returns when the store answers. Until then it logs what keeps it. The error is that of ctx.
+func (s *Store) Wait(ctx context.Context, logger *zap.Logger) error {
 	const pause = time.Second
 	told := ""
 	for {
-		err := s.makeBucket(ctx)
+		_, err := s.client.BucketExists(ctx, s.bucket)
 		if err == nil {
 			return nil
 		}
@@ -111,16 +110,27 @@ func (s *Store) WaitBucket(ctx context.Context, logger *zap.Logger) error {
 	}
 }
 
-func (s *Store) makeBucket(ctx context.Context) error {
+// Make makes the bucket unless it is there.
+func (s *Store) Make(ctx context.Context) error {
 	exists, err := s.client.BucketExists(ctx, s.bucket)
 	if err != nil || exists {
-		return err
+		return s.told(ctx, err, "look for bucket %s", s.bucket)
 	}
 	err = s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{})
 	if minio.ToErrorResponse(err).Code == minio.BucketAlreadyOwnedByYou {
 		return nil
 	}
-	return err
+	return s.told(ctx, err, "make bucket %s", s.bucket)
+}
+
+// Drop removes the bucket if it is empty and may be removed.
+func (s *Store) Drop(ctx context.Context) error {
+	err := s.client.RemoveBucket(ctx, s.bucket)
+	switch minio.ToErrorResponse(err).Code {
+	case minio.BucketNotEmpty, minio.NoSuchBucket, minio.AccessDenied:
+		return nil
+	}
+	return s.told(ctx, err, "remove bucket %s", s.bucket)
 }
 
 // Put stores size bytes of content under a key. No more than partSize of them is held at a time.
@@ -172,6 +182,9 @@ func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 	}
 	if _, err := object.Stat(); err != nil { // only now it is asked for
 		_ = object.Close() // nothing was opened
+		if minio.ToErrorResponse(err).Code == minio.NoSuchBucket {
+			return nil, fault.Wrap(fault.NotFound, err, "read %s: there is no such object", key)
+		}
 		return nil, s.told(ctx, err, "read %s", key)
 	}
 	return &opened{Object: object, told: func(err error) error { return s.told(ctx, err, "read %s", key) }}, nil
@@ -215,6 +228,9 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[packages.Obje
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel() // ends the listing of what is unfinished
 		for object := range s.client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+			if minio.ToErrorResponse(object.Err).Code == minio.NoSuchBucket {
+				return
+			}
 			if object.Err != nil {
 				yield(packages.Object{}, s.told(ctx, object.Err, "list %s", prefix))
 				return
@@ -240,13 +256,16 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[packages.Obje
 
 // Remove removes objects, as many at once as the store takes.
 func (s *Store) Remove(ctx context.Context, objects []packages.Object) error {
+	if len(objects) == 0 {
+		return nil
+	}
 	results, err := s.client.RemoveObjectsWithIter(ctx, s.bucket, finished(objects), minio.RemoveObjectsOptions{})
 	if err != nil {
 		return s.told(ctx, err, "remove objects")
 	}
 	var failed error
 	for result := range results {
-		if result.Err != nil && minio.ToErrorResponse(result.Err).Code != minio.NoSuchKey && failed == nil {
+		if result.Err != nil && !absent(result.Err) && failed == nil {
 			failed = s.told(ctx, result.Err, "remove %s", result.ObjectName)
 		}
 	}
@@ -260,7 +279,7 @@ func (s *Store) Remove(ctx context.Context, objects []packages.Object) error {
 		if !object.Unfinished {
 			continue
 		}
-		if err := s.client.RemoveIncompleteUpload(ctx, s.bucket, object.Key); err != nil && minio.ToErrorResponse(err).Code != noSuchUpload {
+		if err := s.client.RemoveIncompleteUpload(ctx, s.bucket, object.Key); err != nil && !absent(err) {
 			return s.told(ctx, err, "remove what is unfinished of %s", object.Key)
 		}
 	}
@@ -272,6 +291,12 @@ const quotaExceeded = "QuotaExceeded"
 
 // noSuchUpload is what the store says of an unfinished object that somebody else removed first.
 const noSuchUpload = "NoSuchUpload"
+
+// absent tells whether the store says that there is no such thing.
+func absent(err error) bool {
+	code := minio.ToErrorResponse(err).Code
+	return code == minio.NoSuchKey || code == minio.NoSuchBucket || code == noSuchUpload
+}
 
 func finished(objects []packages.Object) iter.Seq[minio.ObjectInfo] {
 	return func(yield func(minio.ObjectInfo) bool) {

@@ -109,10 +109,16 @@ func (s *Server) Client(t *testing.T) *minio.Client {
 	return client
 }
 
-// Keys are those of all objects in a bucket, and of those that were begun and never finished, which end in "…".
+// Keys are those of all objects in a bucket, and of those that were begun and never finished, which end in "…". It is nil
+// where there is no bucket.
 func (s *Server) Keys(t *testing.T, bucket string) []string {
 	t.Helper()
 	client := s.Client(t)
+	exists, err := client.BucketExists(t.Context(), bucket)
+	require.NoError(t, err)
+	if !exists {
+		return nil
+	}
 	found := []string{}
 	for object := range client.ListObjects(t.Context(), bucket, minio.ListObjectsOptions{Recursive: true}) {
 		require.NoError(t, object.Err)
