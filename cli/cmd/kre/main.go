@@ -1,4 +1,5 @@
-// Command kre writes, checks, packs, runs and calls versions of the Konstellation Runtime Engine on this machine.
+// Command kre writes, checks, packs, runs and calls versions of the Konstellation Runtime Engine on this machine, runs the
+// engine itself, and tells it, here or elsewhere, what to do.
 package main
 
 import (
@@ -15,16 +16,22 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/konstellation-io/kre/cli/internal/call"
+	"github.com/konstellation-io/kre/cli/internal/completion"
 	"github.com/konstellation-io/kre/cli/internal/console"
+	"github.com/konstellation-io/kre/cli/internal/contexts"
 	"github.com/konstellation-io/kre/cli/internal/generate"
 	"github.com/konstellation-io/kre/cli/internal/guard"
 	"github.com/konstellation-io/kre/cli/internal/initproject"
 	"github.com/konstellation-io/kre/cli/internal/inspect"
+	"github.com/konstellation-io/kre/cli/internal/logs"
+	"github.com/konstellation-io/kre/cli/internal/overview"
 	"github.com/konstellation-io/kre/cli/internal/pack"
 	"github.com/konstellation-io/kre/cli/internal/run"
+	"github.com/konstellation-io/kre/cli/internal/runtimes"
 	"github.com/konstellation-io/kre/cli/internal/store"
 	"github.com/konstellation-io/kre/cli/internal/up"
 	"github.com/konstellation-io/kre/cli/internal/validate"
+	"github.com/konstellation-io/kre/cli/internal/versions"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -49,10 +56,18 @@ type commands struct {
 	Up    up.Command    `cmd:"" help:"Run the whole engine on this machine."`
 	Store store.Command `cmd:"" help:"Serve one embedded store, or make what stores and services need to know."`
 
-	Version kong.VersionFlag `help:"Print the version and end."`
+	Login      contexts.Login     `cmd:"" help:"Connect to an engine elsewhere."`
+	Context    contexts.Command   `cmd:"" help:"The engines that are known, and which one is meant."`
+	Runtime    runtimes.Command   `cmd:"" help:"Runtimes: isolated places that hold versions."`
+	Version    versions.Command   `cmd:"" help:"Versions of a runtime, from the package to the published one and back."`
+	Logs       logs.Command       `cmd:"" help:"Show what a version writes."`
+	Status     overview.Command   `cmd:"" help:"Show what runs, what is published, and which nodes are in trouble."`
+	Completion completion.Command `cmd:"" help:"Print what makes a shell complete kre's command lines."`
+
+	ThisVersion kong.VersionFlag `name:"version" help:"Print the version of kre and end."`
 }
 
-const description = `Versions of the Konstellation Runtime Engine on this machine.
+const description = `Versions of the Konstellation Runtime Engine, on this machine and in an engine.
 
 A version is a graph of small programs that answers requests: krt.yml names them, a .proto says what goes in and out.
 
@@ -62,6 +77,10 @@ A version is a graph of small programs that answers requests: krt.yml names them
   kre validate demo                    what is wrong with it, all at once
   kre pack demo                        one file that runs anywhere
   kre up                               the engine, which runs such files and answers for them
+
+  kre runtime create prices            a place for versions in the engine
+  kre version create demo              a version of a project; then config set, start, publish
+  kre status                           what runs, what is published, what is in trouble
 
 kre COMMAND --help tells more about each.`
 
@@ -73,22 +92,26 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// From the second signal on they do what they do to any program; run takes them itself.
 	context.AfterFunc(ctx, stop)
-	os.Exit(start(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(start(ctx, os.Args[1:], &console.Console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
-func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func start(ctx context.Context, args []string, con *console.Console) int {
 	var line commands
+	stderr := con.Err
 	ended := -1
 	parser, err := kong.New(&line,
-		kong.Name("kre"), kong.Description(description), kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Name("kre"), kong.Description(description), kong.Writers(con.Out, con.Err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Vars{"version": version()},
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&console.Console{In: os.Stdin, Out: stdout, Err: stderr}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(con),
 		kong.Exit(func(code int) { ended = code }),
 	)
 	if err != nil {
 		complain(stderr, err)
 		return exitUsage
+	}
+	if completion.Register(ctx, parser); ended >= 0 { // a shell has asked how a line may go on
+		return ended
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -102,7 +125,11 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "Try kre --help.") //nolint:errcheck // nobody is left to be told
 		return exitUsage
 	}
-	if err := command.Run(); err != nil {
+	err = command.Run()
+	if ended >= 0 {
+		return ended
+	}
+	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return exitInterrupted
 		}

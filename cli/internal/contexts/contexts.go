@@ -1,193 +1,178 @@
-// Package contexts keeps which engines a person knows, under names of their own: address, token, and the runtime that
-// commands mean where none is named.
 package contexts
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
-	"strings"
 
-	"github.com/konstellation-io/kre/host/filelock"
+	"github.com/konstellation-io/kre/cli/internal/cliconfig"
+	"github.com/konstellation-io/kre/cli/internal/console"
+	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/output"
+	"github.com/konstellation-io/kre/cli/internal/remote"
 )
 
-// Local is the name of the context that `kre up` writes.
-const Local = "local"
+// Command is `kre context`.
+type Command struct {
+	List   List   `cmd:"" help:"Show the engines that are known."`
+	Show   Show   `cmd:"" help:"Show the engine that commands talk to."`
+	Use    Use    `cmd:"" help:"Choose the engine that commands talk to."`
+	Delete Delete `cmd:"" help:"Forget an engine, and the token for it."`
+}
 
-// Context is an engine as a person knows it.
-type Context struct {
+// List is `kre context list`.
+type List struct {
+	output.Format
+}
+
+// Help is shown below the flags.
+func (*List) Help() string {
+	return `Examples:
+  kre context list            the current one has a star
+  kre context list -o json    without their tokens`
+}
+
+// listed is a context as programs see it: without its token.
+type listed struct {
 	Name    string `json:"name"`
-	Address string `json:"address"`           // host:port of its gRPC
-	Token   string `json:"token"`             // never printed
-	Runtime string `json:"runtime,omitempty"` // the last part of its name; empty: none is chosen
-	Data    string `json:"data,omitempty"`    // data directory of the `kre up` that wrote it
+	Current bool   `json:"current"`
+	GRPC    string `json:"grpcAddress"`
+	HTTP    string `json:"httpAddress"`
+	Runtime string `json:"runtime"`
 }
 
-// Known are all contexts of a person.
-type Known struct {
-	Current  string    `json:"current,omitempty"` // name; empty: none is chosen
-	Contexts []Context `json:"contexts"`          // by name
-}
-
-// Folder is where kre keeps what a person has set: KRE_CONFIG_DIR, else kre in the user's configuration folder.
-func Folder() (string, error) {
-	if dir := os.Getenv("KRE_CONFIG_DIR"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return "", fmt.Errorf("find the folder for contexts: %w; KRE_CONFIG_DIR names one", err)
-	}
-	return filepath.Join(dir, "kre"), nil
-}
-
-func file() (string, error) {
-	dir, err := Folder()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "contexts.json"), nil
-}
-
-// Load reads the contexts; there may be none.
-func Load() (Known, error) {
-	name, err := file()
-	if err != nil {
-		return Known{}, err
-	}
-	return read(name)
-}
-
-func read(name string) (Known, error) {
-	content, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Known{}, nil
-	}
-	if err != nil {
-		return Known{}, fmt.Errorf("read the contexts: %w", err)
-	}
-	var known Known
-	if err := json.Unmarshal(content, &known); err != nil {
-		return Known{}, fmt.Errorf("read the contexts: %s is damaged: %w; remove it and log in again", name, err)
-	}
-	return known, nil
-}
-
-// Change reads the contexts, lets change change them, and writes them whole or not at all, for the owner's eyes only. No
-// other change comes between.
-func Change(ctx context.Context, change func(*Known) error) error {
-	name, err := file()
+// Run prints the contexts by name.
+func (l *List) Run(con *console.Console) error {
+	config, err := cliconfig.Load()
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return fmt.Errorf("keep the contexts: %w", err)
+	all := make([]listed, 0, len(config.Contexts))
+	for _, name := range slices.Sorted(maps.Keys(config.Contexts)) {
+		c := config.Contexts[name]
+		all = append(all, listed{name, name == config.Current, c.GRPC, c.HTTP, c.Runtime})
 	}
-	unlock, err := filelock.Lock(ctx, name+".lock")
-	if err != nil {
-		return fmt.Errorf("keep the contexts: %w", err)
+	if l.Structured() {
+		return l.Value(con.Out, all)
 	}
-	defer unlock()
-	known, err := read(name)
-	if err != nil {
-		return err
+	if len(all) == 0 {
+		con.Tell("No engine is known here. %s", remote.Elsewhere)
+		return nil
 	}
-	if err := change(&known); err != nil {
-		return err
-	}
-	content, err := json.MarshalIndent(known, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(name+".new", append(content, '\n'), 0o600); err != nil {
-		return fmt.Errorf("keep the contexts: %w", err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		return fmt.Errorf("keep the contexts: %w", err)
-	}
-	return nil
-}
-
-// Get is the context of a name; an empty name is the current one's.
-func (k *Known) Get(name string) (Context, error) {
-	if name == "" {
-		if name = k.Current; name == "" {
-			return Context{}, errors.New("no engine is known here: `kre up` starts one on this machine, `kre login ADDRESS` makes one known that runs elsewhere")
+	table := output.NewTable(con.Printer(), "", "CONTEXT", "ADDRESS", "RUNTIME")
+	for _, c := range all {
+		mark := output.Cell{}
+		if c.Current {
+			mark = output.Cell{Text: "*", Color: look.Green}
 		}
+		table.Row(mark, output.Plain("%s", c.Name), output.Plain("%s", c.GRPC), output.Plain("%s", c.Runtime))
 	}
-	if i := k.index(name); i >= 0 {
-		return k.Contexts[i], nil
-	}
-	return Context{}, k.unknown(name)
-}
-
-func (k *Known) unknown(name string) error {
-	if len(k.Contexts) == 0 {
-		return fmt.Errorf("there is no context %s: `kre login` and `kre up` make contexts", name)
-	}
-	return fmt.Errorf("there is no context %s: there is %s", name, strings.Join(k.names(), ", "))
-}
-
-func (k *Known) names() []string {
-	names := make([]string, 0, len(k.Contexts))
-	for _, c := range k.Contexts {
-		names = append(names, c.Name)
-	}
-	return names
-}
-
-func (k *Known) index(name string) int {
-	return slices.IndexFunc(k.Contexts, func(c Context) bool { return c.Name == name })
-}
-
-// Put adds a context or replaces the one of its name, whose runtime stays chosen where it is the same engine's.
-func (k *Known) Put(c Context) {
-	i := k.index(c.Name)
-	if i < 0 {
-		k.Contexts = append(k.Contexts, c)
-		slices.SortFunc(k.Contexts, func(a, b Context) int { return strings.Compare(a.Name, b.Name) })
-		return
-	}
-	there := k.Contexts[i]
-	if c.Runtime == "" && (c.Data == there.Data && c.Data != "" || c.Address == there.Address) {
-		c.Runtime = there.Runtime
-	}
-	k.Contexts[i] = c
-}
-
-// Use makes a context the current one.
-func (k *Known) Use(name string) error {
-	if k.index(name) < 0 {
-		return k.unknown(name)
-	}
-	k.Current = name
+	table.Print()
 	return nil
 }
 
-// Remove forgets a context; where it was the current one, none is chosen then.
-func (k *Known) Remove(name string) error {
-	i := k.index(name)
-	if i < 0 {
-		return k.unknown(name)
+// Use is `kre context use`.
+type Use struct {
+	Name string `arg:"" predictor:"context" help:"Name of the context."`
+}
+
+// Help is shown below the flags.
+func (*Use) Help() string {
+	return `Examples:
+  kre context use prod                        for good
+  kre version list --context prod             for one command
+  KRE_CONTEXT=prod kre version list           for as long as the variable is set`
+}
+
+// Run makes the context the current one.
+func (u *Use) Run(con *console.Console) error {
+	config, err := known(u.Name)
+	if err != nil {
+		return err
 	}
-	k.Contexts = slices.Delete(k.Contexts, i, i+1)
-	if k.Current == name {
-		k.Current = ""
+	config.Current = u.Name
+	if err := config.Save(); err != nil {
+		return err
+	}
+	con.Printer().Line("commands talk to %s now", config.Contexts[u.Name].GRPC)
+	return nil
+}
+
+// Show is `kre context show`.
+type Show struct {
+	output.Format
+	Name string `arg:"" optional:"" predictor:"context" help:"Name of the context. Default: the current one."`
+}
+
+// Help is shown below the flags.
+func (*Show) Help() string {
+	return `Examples:
+  kre context show
+  kre context show prod -o yaml`
+}
+
+// Run prints one context.
+func (s *Show) Run(con *console.Console) error {
+	config, err := cliconfig.Load()
+	if err != nil {
+		return err
+	}
+	name, chosen, err := remote.Flags{Context: s.Name}.Choose(config)
+	if err != nil {
+		return err
+	}
+	shown := listed{name, name == config.Current, chosen.GRPC, chosen.HTTP, chosen.Runtime}
+	if s.Structured() {
+		return s.Value(con.Out, shown)
+	}
+	file, err := cliconfig.File()
+	if err != nil {
+		return err
+	}
+	p := con.Printer()
+	output.Pairs(p, "context", name, "address", shown.GRPC, "http", shown.HTTP, "runtime", shown.Runtime, "kept in", file)
+	return nil
+}
+
+// Delete is `kre context delete`.
+type Delete struct {
+	Name string `arg:"" predictor:"context" help:"Name of the context."`
+}
+
+// Help is shown below the flags.
+func (*Delete) Help() string {
+	return `Examples:
+  kre context delete prod     the engine itself is not touched`
+}
+
+// Run forgets the context. If it was the current one, none is until one is chosen.
+func (d *Delete) Run(con *console.Console) error {
+	config, err := known(d.Name)
+	if err != nil {
+		return err
+	}
+	delete(config.Contexts, d.Name)
+	none := config.Current == d.Name
+	if none {
+		config.Current = ""
+	}
+	if err := config.Save(); err != nil {
+		return err
+	}
+	con.Printer().Line("%s is forgotten", d.Name)
+	if none && len(config.Contexts) > 0 {
+		con.Tell("It was the current one: kre context use NAME chooses another.")
 	}
 	return nil
 }
 
-// Choose makes a runtime the one that commands mean with a context where none is named; an empty name chooses none.
-func (k *Known) Choose(name, runtime string) error {
-	i := k.index(name)
-	if i < 0 {
-		return k.unknown(name)
+// known is the configuration, which has a context of that name.
+func known(name string) (cliconfig.Config, error) {
+	config, err := cliconfig.Load()
+	if err != nil {
+		return cliconfig.Config{}, err
 	}
-	k.Contexts[i].Runtime = runtime
-	return nil
+	if _, ok := config.Contexts[name]; !ok {
+		return cliconfig.Config{}, remote.NoContext(config, name)
+	}
+	return config, nil
 }

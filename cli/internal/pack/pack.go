@@ -44,22 +44,7 @@ func (c *Command) run(ctx context.Context, stdout, stderr *os.File) error {
 		return fmt.Errorf("--platform %s: packing for another platform than this machine's, %s, cannot be done yet", c.Platform, here)
 	}
 	p := look.Printer{Out: stdout, Color: screen.WantsColor(stdout)}
-	subject, err := look.Open(ctx, c.Project)
-	if err != nil {
-		return err
-	}
-	if subject.Project == "" {
-		return fmt.Errorf("%s is packed already: name the folder of a project", c.Project)
-	}
-	p.Problems(subject.Problems)
-	if complaints := subject.Problems.Complaints(); len(complaints) > 0 {
-		return fmt.Errorf("%s: %s, nothing is packed", subject.Name, look.Count(len(complaints), "complaint"))
-	}
-	output := c.Output
-	if output == "" {
-		output = subject.Manifest.Version + ".krt"
-	}
-	packed, err := c.pack(ctx, subject, output, p, stderr)
+	packed, output, err := To(ctx, Options{Project: c.Project, Output: c.Output, NoVendor: c.NoVendor, Notes: p, Progress: stderr})
 	if err != nil {
 		return err
 	}
@@ -67,21 +52,47 @@ func (c *Command) run(ctx context.Context, stdout, stderr *os.File) error {
 	return nil
 }
 
-func (c *Command) pack(ctx context.Context, subject *look.Subject, output string, p look.Printer, stderr *os.File) (_ *archive.Packed, err error) {
+// Options say what to pack, and where to.
+type Options struct {
+	Project  string       // folder
+	Output   string       // file; empty: <version>.krt
+	NoVendor bool         // leave out the wheels of Python nodes
+	Notes    look.Printer // gets complaints and what is being done
+	Progress *os.File     // shows how much is packed, if it is a terminal
+}
+
+// To packs a project, and returns the name of the file. Nothing is written when the project is not valid.
+func To(ctx context.Context, o Options) (_ *archive.Packed, output string, err error) {
+	subject, err := look.Open(ctx, o.Project)
+	if err != nil {
+		return nil, "", err
+	}
+	if subject.Project == "" {
+		return nil, "", fmt.Errorf("%s is packed already: name the folder of a project", o.Project)
+	}
+	o.Notes.Problems(subject.Problems)
+	if complaints := subject.Problems.Complaints(); len(complaints) > 0 {
+		return nil, "", fmt.Errorf("%s: %s, nothing is packed", subject.Name, look.Count(len(complaints), "complaint"))
+	}
+	output = o.Output
+	if output == "" {
+		output = subject.Manifest.Version + ".krt"
+	}
 	work, err := os.MkdirTemp("", "kre-pack-*")
 	if err != nil {
-		return nil, fmt.Errorf("pack: %w", err)
+		return nil, "", fmt.Errorf("pack: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	s := staging{project: subject.Project, work: work, manifest: subject.Manifest, say: func(text string) {
-		p.Line("%s", p.Paint(look.Dim, text))
+		o.Notes.Line("%s", o.Notes.Paint(look.Dim, text))
 	}}
-	if err := s.stage(ctx, c.NoVendor); err != nil {
-		return nil, err
+	if err := s.stage(ctx, o.NoVendor); err != nil {
+		return nil, "", err
 	}
-	progress, stop := progressBar(stderr)
+	progress, stop := progressBar(o.Progress)
 	defer stop()
-	return archive.Pack(ctx, subject.Project, output, archive.PackOptions{Extra: s.extra, Progress: progress})
+	packed, err := archive.Pack(ctx, subject.Project, output, archive.PackOptions{Extra: s.extra, Progress: progress})
+	return packed, output, err
 }
 
 // report prints what has been packed.
