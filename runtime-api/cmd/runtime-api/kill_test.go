@@ -30,19 +30,17 @@ import (
 	"github.com/konstellation-io/kre/runtime-api/internal/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
-
 const bucket = "kre-prod"
 
 // runtime is a runtime-api with all it needs, which may be killed and started again.
 type runtime struct {
-	program, dir, address, ready string
-	env                          []string
-	store                        *storetest.Server
-	js                           jetstream.JetStream
-	conn                         *grpc.ClientConn
-	process                      *exec.Cmd
-	log                          bytes.Buffer
+	dir, address, ready string
+	env                 []string
+	store               *storetest.Server
+	js                  jetstream.JetStream
+	conn                *grpc.ClientConn
+	process             *exec.Cmd
+	log                 bytes.Buffer
 }
 
 func openRuntime(t *testing.T) *runtime {
@@ -50,7 +48,7 @@ func openRuntime(t *testing.T) *runtime {
 	broker := freeAddress(t)
 	startBroker(t, broker)
 	r := &runtime{
-		program: build(t), dir: t.TempDir(), address: freeAddress(t), ready: filepath.Join(t.TempDir(), "ready"),
+		dir: t.TempDir(), address: freeAddress(t), ready: filepath.Join(t.TempDir(), "ready"),
 		store: storetest.Start(t, t.TempDir()),
 	}
 	r.env = append(os.Environ(), "KRE_NATS_URL=nats://"+natsPass+"@"+broker, "KRE_GRPC_ADDR="+r.address, "KRE_SERVICE_TOKEN="+token,
@@ -76,7 +74,7 @@ func openRuntime(t *testing.T) *runtime {
 
 func (r *runtime) start(t *testing.T) {
 	t.Helper()
-	process := exec.Command(r.program)
+	process := exec.Command(program)
 	process.Env = r.env
 	process.Stdout, process.Stderr = &r.log, &r.log
 	require.NoError(t, process.Start())

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
+	"github.com/konstellation-io/kre/runtime-api/internal/storetest"
 )
 
 const (
@@ -32,12 +34,27 @@ const (
 	patience = 20 * time.Second
 )
 
-func build(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "runtime-api")
-	output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	return program
+// program is runtime-api, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	storetest.Serve()
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "runtime-api-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // of the system's temporary folder
+	program = filepath.Join(dir, "runtime-api")
+	if output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", output, err)
+		return 1
+	}
+	return m.Run()
 }
 
 func startBroker(t *testing.T, address string) {
@@ -62,7 +79,7 @@ func freeAddress(t *testing.T) string {
 }
 
 func TestServesFromTheMomentItsBrokerIsThereUntilItIsToldToEnd(t *testing.T) {
-	program, broker, address := build(t), freeAddress(t), freeAddress(t)
+	broker, address := freeAddress(t), freeAddress(t)
 	ready := filepath.Join(t.TempDir(), "ready")
 	process := exec.Command(program)
 	process.Env = append(os.Environ(), "KRE_NATS_URL=nats://"+natsPass+"@"+broker, "KRE_GRPC_ADDR="+address,
@@ -130,7 +147,7 @@ func TestAnAddressThatIsTakenEndsIt(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, listener.Close()) })
-	process := exec.Command(build(t), "--grpc-addr", listener.Addr().String(), "--nats-url", "nats://"+freeAddress(t))
+	process := exec.Command(program, "--grpc-addr", listener.Addr().String(), "--nats-url", "nats://"+freeAddress(t))
 	output, err := process.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, 1, process.ProcessState.ExitCode())

@@ -32,16 +32,24 @@ const (
 	serveAt  = "KRE_TEST_STORE_ADDR"
 )
 
-// Main takes the place of m.Run in the TestMain of packages that use Start: a child of the test serves.
+// Main takes the place of m.Run in the TestMain of packages that use Start.
 func Main(m *testing.M) {
-	if dir := os.Getenv(serveDir); dir != "" {
-		if err := serve(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	Serve()
 	os.Exit(m.Run())
+}
+
+// Serve serves and never returns in a child of a test, which is the same program; otherwise it does nothing. It comes first
+// in a TestMain.
+func Serve() {
+	dir := os.Getenv(serveDir)
+	if dir == "" {
+		return
+	}
+	if err := serve(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // serve serves until nobody holds its input any more.

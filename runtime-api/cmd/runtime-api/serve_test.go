@@ -1,0 +1,160 @@
+package main_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
+	"github.com/konstellation-io/kre/runtime-api/internal/storetest"
+)
+
+// detail is the first detail of a kind that an error has.
+func detail[D any](t *testing.T, err error, code codes.Code) D {
+	t.Helper()
+	require.Equal(t, code, status.Code(err), "%v", err)
+	for _, d := range status.Convert(err).Details() {
+		if found, ok := d.(D); ok {
+			return found
+		}
+	}
+	require.FailNow(t, "no such detail", "%v", err)
+	panic("unreachable")
+}
+
+func TestAPackageIsServedUntilItIsDeleted(t *testing.T) {
+	r := openRuntime(t)
+	api := runtimev1.NewPackageServiceClient(r.conn)
+	stored, err := r.upload(r.trusted(t), packageOf(t, "prices-v1", 3<<20))
+	require.NoError(t, err)
+	got, err := api.GetPackage(r.trusted(t), &runtimev1.GetPackageRequest{Version: "prices-v1"})
+	require.NoError(t, err)
+	require.Equal(t, stored.GetDigest(), got.GetPackage().GetDigest())
+	require.Len(t, got.GetPackage().GetFiles(), 4)
+	require.Equal(t, "Do", got.GetPackage().GetManifest().GetWorkflows()[0].GetRpc())
+
+	stream, err := api.GetFile(r.trusted(t), &runtimev1.GetFileRequest{Version: "prices-v1", Path: "a-model.bin"})
+	require.NoError(t, err)
+	size := 0
+	for {
+		piece, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		size += len(piece.GetChunk())
+	}
+	require.Equal(t, 3<<20, size)
+
+	list, err := api.ListPackages(r.trusted(t), &runtimev1.ListPackagesRequest{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"prices-v1": stored.GetDigest()}, list.GetDigests())
+	_, err = api.DeletePackage(r.trusted(t), &runtimev1.DeletePackageRequest{Version: "prices-v1"})
+	require.NoError(t, err)
+	_, err = api.GetPackage(r.trusted(t), &runtimev1.GetPackageRequest{Version: "prices-v1"})
+	require.Equal(t, codes.NotFound, status.Code(err))
+	require.Nil(t, r.store.Keys(t, bucket))
+}
+
+func TestARefusedUploadTellsWhy(t *testing.T) {
+	r := openRuntime(t)
+	_, err := r.upload(r.trusted(t), []byte("no package"))
+	info := detail[*errdetails.ErrorInfo](t, err, codes.InvalidArgument)
+	require.Equal(t, "ERROR_REASON_INVALID_PACKAGE", info.GetReason())
+	require.Equal(t, "not gzip", info.GetMetadata()["problem"])
+
+	_, err = r.upload(r.trusted(t), packageOf(t, "Prices", 10))
+	require.NotEmpty(t, detail[*errdetails.BadRequest](t, err, codes.InvalidArgument).GetFieldViolations())
+	require.Equal(t, "ERROR_REASON_INVALID_MANIFEST", detail[*errdetails.ErrorInfo](t, err, codes.InvalidArgument).GetReason())
+
+	_, err = r.upload(t.Context(), packageOf(t, "prices-v1", 10))
+	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	r.store.Kill()
+	_, err = r.upload(r.trusted(t), packageOf(t, "prices-v1", 10))
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	require.NotContains(t, status.Convert(err).Message(), storetest.SecretKey)
+}
+
+func TestRemovingAVersionRemovesWhatItHasLogged(t *testing.T) {
+	r := openRuntime(t)
+	write := func(version, text string) {
+		dir := filepath.Join(r.dir, "versions", version, "logs")
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+		file, err := os.OpenFile(filepath.Join(dir, "entrypoint-0.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		require.NoError(t, err)
+		_, err = file.WriteString(text + "\n")
+		require.NoError(t, errors.Join(err, file.Close()))
+	}
+	logs := runtimev1.NewLogServiceClient(r.conn)
+	search := func(version string) []string {
+		page, err := logs.SearchLogs(r.trusted(t), &runtimev1.SearchLogsRequest{Filter: &runtimev1.LogFilter{Version: version}, OldestFirst: true})
+		require.NoError(t, err)
+		var messages []string
+		for _, entry := range page.GetEntries() {
+			require.Equal(t, "entrypoint", entry.GetNode())
+			require.Equal(t, runtimev1.LogLevel_LOG_LEVEL_INFO, entry.GetLevel())
+			messages = append(messages, entry.GetMessage())
+		}
+		return messages
+	}
+	write("prices-v1", "one")
+	write("prices-v2", "two")
+	tail, err := logs.TailLogs(r.trusted(t), &runtimev1.TailLogsRequest{Filter: &runtimev1.LogFilter{Version: "prices-v2"}, Last: 10})
+	require.NoError(t, err)
+	line, err := tail.Recv()
+	require.NoError(t, err)
+	require.Equal(t, "two", line.GetEntry().GetMessage())
+	require.Eventually(t, func() bool { return len(search("prices-v1")) == 1 }, time.Minute, 10*time.Millisecond)
+
+	_, err = runtimev1.NewVersionServiceClient(r.conn).RemoveVersion(r.trusted(t), &runtimev1.RemoveVersionRequest{Version: "prices-v1"})
+	require.NoError(t, err)
+	require.Empty(t, search("prices-v1"))
+	write("prices-v1", "three")
+	write("prices-v2", "four")
+	line, err = tail.Recv()
+	require.NoError(t, err)
+	require.Equal(t, "four", line.GetEntry().GetMessage())
+	require.Empty(t, search("prices-v1"))
+	require.Equal(t, []string{"two", "four"}, search("prices-v2"))
+
+	_, err = logs.SearchLogs(r.trusted(t), &runtimev1.SearchLogsRequest{Filter: &runtimev1.LogFilter{Version: "prices-v2"}, PageToken: "x"})
+	require.Equal(t, "page_token", detail[*errdetails.BadRequest](t, err, codes.InvalidArgument).GetFieldViolations()[0].GetField())
+}
+
+func TestTheNodesOfAVersionAreServed(t *testing.T) {
+	r := openRuntime(t)
+	dir := filepath.Join(r.dir, "versions", "prices-v1")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "state"), 0o700))
+	nodes := runtimev1.NewNodeServiceClient(r.conn)
+	watch, err := nodes.WatchNodes(r.trusted(t), &runtimev1.WatchNodesRequest{Version: "prices-v1"})
+	require.NoError(t, err)
+	first, err := watch.Recv()
+	require.NoError(t, err)
+	require.Empty(t, first.GetNodes())
+
+	state := `{"state":"FAILED","reason":"ended with code 1","last_log_line":"{\"message\":\"cannot start\",\"error\":\"full\"}","restarts":2,"since":"2026-01-02T03:04:05Z"}`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "state", "w.n-0.json"), []byte(state), 0o600))
+	part := filepath.Join(dir, "nodes.json.part")
+	require.NoError(t, os.WriteFile(part, []byte(`{"processes":[{"process":"entrypoint-0","node":"entrypoint"},{"process":"w.n-0","workflow":"W","node":"N"}]}`), 0o600))
+	require.NoError(t, os.Rename(part, filepath.Join(dir, "nodes.json")))
+	changed, err := watch.Recv()
+	require.NoError(t, err)
+	require.Len(t, changed.GetNodes(), 2)
+	require.Equal(t, runtimev1.NodeState_NODE_STATE_STOPPED, changed.GetNodes()[0].GetState())
+	failed := changed.GetNodes()[1]
+	require.Equal(t, runtimev1.NodeState_NODE_STATE_FAILED, failed.GetState())
+	require.Equal(t, "ended with code 1", failed.GetReason())
+	require.Equal(t, "cannot start: full", failed.GetLastLogLine())
+	require.EqualValues(t, 2, failed.GetReplicas()[0].GetRestarts())
+	require.Equal(t, int64(1767323045), failed.GetReplicas()[0].GetStateTime().GetSeconds())
+	_, err = nodes.ListNodes(r.trusted(t), &runtimev1.ListNodesRequest{Version: "../x"})
+	require.Equal(t, codes.InvalidArgument, status.Code(err))
+}
