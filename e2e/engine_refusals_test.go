@@ -134,7 +134,16 @@ func TestBadInputIsRefusedInBothAPIsAndCostsNothing(t *testing.T) {
 		})
 	})
 
-	version := engine.MustUpload(t, "bad", good)
+	var version *adminv1.Version
+	harness.Eventually(t, "the name of the upload that was cut is free", func() (bool, string) {
+		taken, err := engine.Upload(t.Context(), "bad", good)
+		if status.Code(err) == codes.AlreadyExists {
+			return false, err.Error()
+		}
+		require.NoError(t, err)
+		version = taken
+		return true, ""
+	})
 	require.Equal(t, adminv1.Version_STOPPED, version.GetState())
 	name := harness.Name("bad", "greeting-v1")
 	page, err := engine.Runtimes.ListActivities(t.Context(), &adminv1.ListActivitiesRequest{Parent: "runtimes/bad", PageSize: 1})
