@@ -24,7 +24,7 @@ const (
 	warmUp = time.Second
 	window = 4 * time.Second
 	many   = 32
-	rounds = 6
+	rounds = 12
 )
 
 // BenchmarkGet measures what it takes to get a version: from the store, over gRPC and over REST; from the store of `kre up`
@@ -88,7 +88,7 @@ func inTurn(b *testing.B, ways []way) []float64 {
 	round(b, clients, warmUp)
 	quietest, least := []float64(nil), math.Inf(1)
 	for range rounds {
-		medians := round(b, clients, window/2)
+		medians := round(b, clients, window/4)
 		if all := sum(medians); all < least {
 			quietest, least = medians, all
 		}
