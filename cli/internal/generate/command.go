@@ -17,6 +17,14 @@ type Command struct {
 	Venv     bool     `help:"Also make .venv, with what the first Python node imports and pytest."`
 }
 
+// Help is shown below the flags.
+func (*Command) Help() string {
+	return `Examples:
+  kre generate                        the project in this folder, as its nodes need it
+  kre generate demo --lang both       Python and Go
+  kre generate demo --venv            and an environment for editors and tests`
+}
+
 // Run generates the code and prints what has changed.
 func (c *Command) Run(ctx context.Context) error { return c.run(ctx, os.Stdout, os.Stderr) }
 

@@ -24,6 +24,14 @@ type Command struct {
 	All    bool   `help:"List every file, not only the number and size of those in a crowded folder."`
 }
 
+// Help is shown below the flags.
+func (*Command) Help() string {
+	return `Examples:
+  kre inspect demo-v1.krt             graph, files, digest
+  kre inspect --all                   the project in this folder, file by file
+  kre inspect demo-v1.krt -o json | jq -r .digest`
+}
+
 // Run prints what the version consists of. A version that would be refused is shown without its graph, and the error
 // says so.
 func (c *Command) Run(ctx context.Context) error {

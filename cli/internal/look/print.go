@@ -32,7 +32,7 @@ func (p Printer) Line(format string, args ...any) {
 
 // Paint puts text into a colour.
 func (p Printer) Paint(color, text string) string {
-	if !p.Color || text == "" {
+	if !p.Color || color == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + color + "m" + text + "\x1b[0m"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -30,16 +31,36 @@ func (f *Failure) GRPCStatus() *status.Status { return f.Status }
 // Error is a sentence, a line for each wrong field, and the advice.
 func (f *Failure) Error() string {
 	message := f.Status.Message()
-	lines := []string{"cannot " + f.Tried + ": " + look.Clean(message)}
+	if f.Reason == adminv1.ErrorReason_ERROR_REASON_INVALID_MANIFEST && len(f.Fields) > 0 {
+		message = "its manifest has " + look.Count(len(f.Fields), "complaint")
+	}
+	if f.Reason == adminv1.ErrorReason_ERROR_REASON_CALL_FAILED { // the version's own answer
+		message = code.Code(f.Status.Code()).String() + ": " + message
+	}
+	first, rest, _ := strings.Cut(message, "\n")
+	lines := []string{"cannot " + f.Tried + ": " + look.Clean(first)}
+	for line := range strings.SplitSeq(rest, "\n") {
+		if strings.TrimSpace(line) != "" {
+			lines = append(lines, "  "+look.Clean(line))
+		}
+	}
 	for _, field := range f.Fields {
 		if !strings.Contains(message, field.GetDescription()) { // of one wrong field the sentence tells already
-			lines = append(lines, "  "+look.Clean(field.GetField()+": "+field.GetDescription()))
+			lines = append(lines, "  "+look.Clean(place(field)))
 		}
 	}
 	if f.Advice != "" {
 		lines = append(lines, f.Advice)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// place is a field and what is wrong with it; a line of a manifest stands beside its path.
+func place(field *errdetails.BadRequest_FieldViolation) string {
+	if line, message, ok := strings.Cut(field.GetDescription(), ") "); ok && strings.HasPrefix(line, "(line ") {
+		return field.GetField() + " " + line + "): " + message
+	}
+	return field.GetField() + ": " + field.GetDescription()
 }
 
 // Explain is the error of a call as a *Failure; nil stays nil, and that the caller itself gave up context.Canceled.
@@ -93,7 +114,9 @@ func (e *Engine) advice(f *Failure) string {
 	case adminv1.ErrorReason_ERROR_REASON_UNAVAILABLE:
 		return "kre status shows when it is back."
 	case adminv1.ErrorReason_ERROR_REASON_VERSION_EXISTS:
-		return fmt.Sprintf("Give it another name (version in its manifest), or remove the other one: kre version delete %s", f.Metadata["version"])
+		if f.Metadata["state"] == adminv1.Version_STOPPED.String() {
+			return fmt.Sprintf("kre version delete %s removes the one that is there.", f.Metadata["version"])
+		}
 	case adminv1.ErrorReason_ERROR_REASON_UNSPECIFIED:
 		if f.Status.Code() == codes.Unavailable {
 			return Elsewhere

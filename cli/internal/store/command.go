@@ -46,6 +46,12 @@ type Documents struct {
 	Data string `required:"" type:"path" placeholder:"DIR" help:"Folder for the databases."`
 }
 
+// Help is shown below the flags.
+func (*Documents) Help() string {
+	return `Examples:
+  kre store documents --addr 127.0.0.1:27017 --data documents`
+}
+
 // Run serves until ctx is cancelled.
 func (c *Documents) Run(ctx context.Context, console *console.Console) error {
 	logger, err := log.NewWriter(log.Flags{LogFormat: "json", LogLevel: "info"}, console.Err)
@@ -69,6 +75,13 @@ type Objects struct {
 	SecretKey     string `env:"KRE_S3_SECRET_KEY" placeholder:"KEY" help:"Of the one account there is. Better in the environment than on the command line."`
 	AccessKeyFile string `env:"KRE_S3_ACCESS_KEY_FILE" type:"path" placeholder:"FILE" help:"File with the access key."`
 	SecretKeyFile string `env:"KRE_S3_SECRET_KEY_FILE" type:"path" placeholder:"FILE" help:"File with the secret key."`
+}
+
+// Help is shown below the flags.
+func (*Objects) Help() string {
+	return `Examples:
+  KRE_S3_ACCESS_KEY=… KRE_S3_SECRET_KEY=… kre store objects --addr 127.0.0.1:9100 --data objects
+  kre store objects --data objects --access-key-file s3.access --secret-key-file s3.secret`
 }
 
 // Run serves until ctx is cancelled.
@@ -122,6 +135,12 @@ type Secrets struct {
 	Owner    int    `default:"-1" placeholder:"UID" help:"User who gets the files, where the services do not run as root."`
 }
 
+// Help is shown below the flags.
+func (*Secrets) Help() string {
+	return `Examples:
+  kre store secrets /secrets --owner 1000`
+}
+
 // Run makes what is not there yet.
 func (c *Secrets) Run(ctx context.Context, console *console.Console) error {
 	folder, err := libexec.Folder("admin-api")
@@ -166,6 +185,12 @@ type BrokerConfig struct {
 	HTTP int    `name:"http" help:"Port of the broker's monitoring pages; 0: none."`
 	Data string `placeholder:"DIR" help:"Where the broker keeps its streams. Default: jetstream in the folder."`
 	As   string `placeholder:"DIR" help:"Where the broker finds the folder, if that is elsewhere: in a container, say."`
+}
+
+// Help is shown below the flags.
+func (*BrokerConfig) Help() string {
+	return `Examples:
+  kre store broker-config operator && nats-server -c operator/nats.conf`
 }
 
 // Run makes the operator unless it is there, and writes nats.conf.

@@ -20,6 +20,14 @@ type Command struct {
 	Output string `short:"o" enum:"text,json" default:"text" help:"text for people, json for programs."`
 }
 
+// Help is shown below the flags.
+func (*Command) Help() string {
+	return `Examples:
+  kre validate                        the project in this folder
+  kre validate demo-v1.krt            a packed version
+  kre validate demo -o json | jq -r '.complaints[].message'`
+}
+
 // Run prints what is wrong. Its error is the summary, where there is something to be complained about.
 func (c *Command) Run(ctx context.Context) error {
 	return c.run(ctx, os.Stdout, screen.WantsColor(os.Stdout))

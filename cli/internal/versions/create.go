@@ -51,7 +51,7 @@ func (c *Create) Run(ctx context.Context, con *console.Console) error {
 		return err
 	}
 	defer remove()
-	made, err := upload(ctx, e, con, runtime, file, c.Comment)
+	made, err := upload(ctx, e, con, sending{runtime: runtime, file: file, title: filepath.Base(c.Package), comment: c.Comment})
 	if err != nil {
 		return err
 	}
@@ -102,10 +102,18 @@ func (c *Create) file(ctx context.Context, con *console.Console) (file string, r
 // chunkBytes is how much is sent at a time; an engine takes 1 MiB at most.
 const chunkBytes = 256 << 10
 
+// sending is a package on its way.
+type sending struct {
+	runtime string // resource name
+	file    string
+	title   string // what a person called it
+	comment string
+}
+
 // upload sends a package.
-func upload(ctx context.Context, e *remote.Engine, con *console.Console, runtime, file, comment string) (*adminv1.Version, error) {
-	tried := "create a version of " + filepath.Base(file)
-	content, err := os.Open(file)
+func upload(ctx context.Context, e *remote.Engine, con *console.Console, s sending) (*adminv1.Version, error) {
+	tried := "create a version of " + s.title
+	content, err := os.Open(s.file)
 	if err != nil {
 		return nil, fmt.Errorf("cannot %s: %w", tried, err)
 	}
@@ -122,7 +130,7 @@ func upload(ctx context.Context, e *remote.Engine, con *console.Console, runtime
 	}
 	sent, done := uploadBar(con, info.Size())
 	defer done()
-	request := &adminv1.UploadVersionRequest{Parent: runtime, Comment: comment}
+	request := &adminv1.UploadVersionRequest{Parent: s.runtime, Comment: s.comment}
 	chunk := make([]byte, chunkBytes)
 	for last := false; !last; {
 		n, err := io.ReadFull(content, chunk)

@@ -11,7 +11,6 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/console"
 	"github.com/konstellation-io/kre/cli/internal/logs"
 	"github.com/konstellation-io/kre/cli/internal/look"
-	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
@@ -52,7 +51,7 @@ func (w *waiter) wait(ctx context.Context, v *adminv1.Version) (*adminv1.Version
 			return false, fmt.Errorf("somebody else wants something else of %s: it is %s now; kre runtime activity tells who", remote.Last(w.name), v.GetState())
 		case isIn(v, adminv1.Version_ERROR):
 			show.end()
-			return false, w.failed(ctx, v)
+			return false, w.failed(ctx, v, "cannot "+w.verb+" "+remote.Last(w.name))
 		case w.goal.done(v):
 			return true, nil
 		}
@@ -72,10 +71,10 @@ func (w *waiter) wait(ctx context.Context, v *adminv1.Version) (*adminv1.Version
 // lastLines is how many lines of a failed node are shown.
 const lastLines = 10
 
-// failed is why a version is in ERROR: each failed node with its reason and what it logged last.
-func (w *waiter) failed(ctx context.Context, v *adminv1.Version) error {
+// failed is what did not succeed, and why, of a version that is in ERROR: each failed node with its reason and what it logged last.
+func (w *waiter) failed(ctx context.Context, v *adminv1.Version, what string) error {
 	version := remote.Last(w.name)
-	lines := []string{fmt.Sprintf("cannot %s %s: %s", w.verb, version, look.Clean(v.GetStateReason()))}
+	lines := []string{what + ": " + look.Clean(v.GetStateReason())}
 	all, err := nodes(ctx, w.engine, w.name)
 	if err != nil {
 		lines = append(lines, err.Error())
@@ -110,6 +109,7 @@ func (w *waiter) lastWords(ctx context.Context, node *adminv1.Node) []string {
 		}
 		return nil
 	}
+	lines = slices.Compact(lines) // each attempt may have said the same
 	return lines[max(0, len(lines)-lastLines):]
 }
 
@@ -146,7 +146,10 @@ func (p *progress) now(v *adminv1.Version, all []*adminv1.Node) {
 		}
 		rest = append(rest, look.Clean(node.GetName())+" "+node.GetState().String())
 	}
-	text := fmt.Sprintf("%s %s %s: %d of %d nodes ready", p.name, v.GetState(), output.Took(time.Since(p.since).Truncate(time.Second/10)), ready, len(all)) //nolint:mnd // a tenth
+	text := fmt.Sprintf("%s %s %.1f s", p.name, v.GetState(), time.Since(p.since).Seconds())
+	if len(all) > 0 {
+		text += fmt.Sprintf(": %d of %d nodes ready", ready, len(all))
+	}
 	if len(rest) > 0 {
 		text += "; " + strings.Join(rest, ", ")
 	}

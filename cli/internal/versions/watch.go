@@ -95,8 +95,8 @@ func (w *watched) event(ctx context.Context, event *adminv1.WatchRuntimeResponse
 	}
 	for _, v := range versions {
 		if isIn(v, adminv1.Version_ERROR) {
-			failed := waiter{engine: w.engine, con: w.con, name: v.GetName(), verb: "see " + w.Until}
-			return true, failed.failed(ctx, v)
+			failed := waiter{engine: w.engine, con: w.con, name: v.GetName()}
+			return true, failed.failed(ctx, v, remote.Last(v.GetName())+" is not "+w.Until)
 		}
 		if reached(w.Until, v) {
 			return true, nil
