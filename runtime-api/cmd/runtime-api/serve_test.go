@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +128,31 @@ func TestRemovingAVersionRemovesWhatItHasLogged(t *testing.T) {
 
 	_, err = logs.SearchLogs(r.trusted(t), &runtimev1.SearchLogsRequest{Filter: &runtimev1.LogFilter{Version: "prices-v2"}, PageToken: "x"})
 	require.Equal(t, "page_token", detail[*errdetails.BadRequest](t, err, codes.InvalidArgument).GetFieldViolations()[0].GetField())
+}
+
+func TestAPageFitsIntoAnAnswerWhateverItsLinesHold(t *testing.T) {
+	r := openRuntime(t)
+	dir := filepath.Join(r.dir, "versions", "prices-v1", "logs")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	for name, line := range map[string]string{
+		"w.no-text-0":      strings.Repeat("\xff", 60<<10),
+		"w.many-numbers-0": `{"message":"m","n":[1` + strings.Repeat(",1", 30<<10) + `]}`,
+		"w.many-fields-0":  `{"message":"m","n":[{}` + strings.Repeat(`,{"":0}`, 8<<10) + `]}`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".log"), []byte(strings.Repeat(line+"\n", 40)), 0o600))
+	}
+	require.Eventually(t, func() bool { return r.stored(t) == 120 }, time.Minute, 10*time.Millisecond)
+	search := &runtimev1.SearchLogsRequest{Filter: &runtimev1.LogFilter{Version: "prices-v1"}, PageSize: 1000}
+	entries := 0
+	for {
+		page, err := runtimev1.NewLogServiceClient(r.conn).SearchLogs(r.trusted(t), search)
+		require.NoError(t, err)
+		entries += len(page.GetEntries())
+		if search.PageToken = page.GetNextPageToken(); search.PageToken == "" {
+			break
+		}
+	}
+	require.Equal(t, 120, entries)
 }
 
 func TestTheNodesOfAVersionAreServed(t *testing.T) {

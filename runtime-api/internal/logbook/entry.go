@@ -68,6 +68,30 @@ func (l Line) Entry() Entry {
 	return entry
 }
 
+// weight is about how many bytes the entry takes in an answer. Lists of short values take several times what the line does.
+func (e Entry) weight() int {
+	const rest = 64 // time, names
+	return rest + len(e.Message) + len(e.RequestID) + weightOf(e.Fields)
+}
+
+func weightOf(value any) int {
+	const own = 16
+	total := own
+	switch value := value.(type) {
+	case string:
+		total += len(value)
+	case []any:
+		for _, element := range value {
+			total += weightOf(element)
+		}
+	case map[string]any:
+		for name, element := range value {
+			total += own + len(name) + weightOf(element)
+		}
+	}
+	return total
+}
+
 // TimeOf is the time that a line tells, zero where it tells none.
 func TimeOf(text []byte) time.Time {
 	if !mayBeObject(text) {

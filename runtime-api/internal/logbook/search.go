@@ -13,7 +13,7 @@ const (
 	defaultPage = 100
 	// MaxPage is how many entries a page has at most.
 	MaxPage = 1_000
-	// maxPageBytes bounds the text of a page, so that it fits into an answer.
+	// maxPageBytes bounds the weight of a page, so that it fits into an answer.
 	maxPageBytes = 2 << 20
 	// maxScan is how many lines are looked at for a page.
 	maxScan = 50_000
@@ -125,7 +125,7 @@ func (s *search) forwards(ctx context.Context, from, before uint64) (uint64, err
 		at = line.Sequence + 1
 		s.budget--
 		if entry, ok := s.match(line); ok {
-			s.found.add(entry, len(line.Text))
+			s.found.add(entry, entry.weight())
 		}
 		return !s.found.full() && s.budget > 0
 	})
@@ -147,7 +147,7 @@ func (s *search) backwards(ctx context.Context, first, before uint64) (uint64, e
 		err := s.store.Read(ctx, s.Version, from, before, func(line Line) bool {
 			s.budget--
 			if entry, ok := s.match(line); ok {
-				latest.add(hit{entry: entry, sequence: line.Sequence, bytes: len(line.Text)})
+				latest.add(hit{entry: entry, sequence: line.Sequence, bytes: entry.weight()})
 			}
 			return true
 		})

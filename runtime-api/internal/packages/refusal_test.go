@@ -127,14 +127,16 @@ func TestAnUploadThatIsCutLeavesNothingBehind(t *testing.T) {
 	})
 	t.Run("because the caller has gone", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		reached, waiting := make(chan struct{}), make(chan error)
+		reached, waiting, ended := make(chan struct{}), make(chan error), make(chan error, 1)
 		go func() {
-			<-reached
-			require.NotEmpty(t, s.keys(t), "a part of it has been stored")
-			cancel(gone)
-			waiting <- gone
+			_, err := s.Upload(ctx, &cutting{Reader: bytes.NewReader(zipped[:len(zipped)-100]), reached: reached, goOn: waiting}, nothing)
+			ended <- err
 		}()
-		_, err := s.Upload(ctx, &cutting{Reader: bytes.NewReader(zipped[:len(zipped)-100]), reached: reached, goOn: waiting}, nothing)
+		<-reached
+		require.NotEmpty(t, s.keys(t), "a part of it has been stored")
+		cancel(gone)
+		waiting <- gone
+		err := <-ended
 		require.Error(t, err)
 		require.Empty(t, s.keys(t))
 	})
