@@ -46,6 +46,8 @@ type config struct {
 const (
 	callsEndWithin     = 5 * time.Second
 	processesEndWithin = 40 * time.Second
+	// maxRequest bounds one message: room for all configuration values that admin-api takes for a version, 12 MiB.
+	maxRequest = 16 << 20
 )
 
 func main() {
@@ -75,7 +77,7 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
-	server := rpc.NewServer(process.Logger, rpc.Options{Token: config.ServiceToken, Telemetry: process.Telemetry})
+	server := rpc.NewServer(process.Logger, rpc.Options{Token: config.ServiceToken, MaxRequestBytes: maxRequest, Telemetry: process.Telemetry})
 	grpcapi.Register(server, manager)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
