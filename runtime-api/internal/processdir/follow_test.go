@@ -90,7 +90,7 @@ func TestEveryLineIsStoredOnceThoughAnswersAreLostAndFollowersEnd(t *testing.T) 
 	lines := f.lines(t, "prices-v1")
 	require.Len(t, lines, 3)
 	for process, got := range lines {
-		require.Equal(t, numbered(process, 0, count), got)
+		requireNumbered(t, process, count, got)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestTwoFollowersAtATimeStoreEveryLineOnce(t *testing.T) {
 	wait()
 	f.await(t, "prices-v1", 2*count)
 	for process, got := range f.lines(t, "prices-v1") {
-		require.Equal(t, numbered(process, 0, count), got)
+		requireNumbered(t, process, count, got)
 	}
 }
 

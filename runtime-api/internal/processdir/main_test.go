@@ -151,3 +151,13 @@ func (f *fixture) drop(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(t.Context()))
 }
+
+// requireNumbered tells of the first line only that is not as it should be.
+func requireNumbered(t *testing.T, process string, count int, got []string) {
+	t.Helper()
+	for i, line := range numbered(process, 0, count) {
+		require.Greater(t, len(got), i, "lines of %s", process)
+		require.Equal(t, line, got[i])
+	}
+	require.Len(t, got, count)
+}

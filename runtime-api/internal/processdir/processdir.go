@@ -102,27 +102,25 @@ func (d *Dir) processes(version string) ([]logbook.Process, error) {
 	return processes, nil
 }
 
-// birth is the name of the version's log files. It is given here if there is none yet.
+// birth is the name of the version's log files. It is given here if there is none yet; of several who do so at a time, one
+// gives it.
 func (d *Dir) birth(version string) (string, error) {
 	file := d.path(version, logsDir, birthFile)
 	content, err := os.ReadFile(file)
-	if err == nil && len(content) > 0 {
-		return string(content), nil
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = writeOnce(file, rand.Text()[:10]); err == nil {
+			content, err = os.ReadFile(file)
+		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return "", fmt.Errorf("name the logs of version %s: %w", version, err)
 	}
-	name := rand.Text()[:10]
-	if err := writeWhole(file, name); err != nil {
-		return "", fmt.Errorf("name the logs of version %s: %w", version, err)
-	}
-	return name, nil
+	return string(content), nil
 }
 
-// writeWhole makes a file that is there whole or not at all, even after a loss of power.
-func writeWhole(name, content string) error {
-	part := name + ".part"
-	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// writeOnce makes a file unless it is there. It is there whole or not at all, even after a loss of power.
+func writeOnce(name, content string) error {
+	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part-")
 	if err != nil {
 		return err
 	}
@@ -130,10 +128,13 @@ func writeWhole(name, content string) error {
 	if err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Link(file.Name(), name)
 	}
-	return os.Rename(part, name)
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return errors.Join(err, os.Remove(file.Name()))
 }
 
 func isEntrypoint(process string) bool { return strings.HasPrefix(process, entrypointNode+"-") }
