@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
+	main "github.com/konstellation-io/kre/runtime-api/cmd/runtime-api"
 	"github.com/konstellation-io/kre/runtime-api/internal/storetest"
 )
 
@@ -39,6 +41,7 @@ var program string
 
 func TestMain(m *testing.M) {
 	storetest.Serve()
+	goruntime.KeepAlive(main.Run)
 	os.Exit(buildAndRun(m))
 }
 
