@@ -3,7 +3,8 @@
 # it, takes everything down again and looks that nothing is left. Called by `make compose-test`, which builds the programs
 # ($KRE_BIN), the package ($PACKAGE), Compose ($COMPOSE) and NATS ($NATS_SERVER) before.
 #
-# Without a Docker daemon it starts one of its own, with its own socket and data, which needs root and Debian's docker.io.
+# Without a Docker daemon it starts one of its own, with its own socket and data, which needs root and Debian's docker.io
+# (it is installed where it is missing).
 # Images that cannot be pulled are replaced: see docker/stand-ins.yml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +29,12 @@ cleanup() {
 trap cleanup EXIT
 
 if ! docker info >/dev/null 2>&1; then
-  command -v dockerd >/dev/null || { echo "compose-test needs Docker; on Debian: apt-get install docker.io mmdebstrap" && exit 1; }
+  if ! { command -v dockerd && command -v mmdebstrap; } >/dev/null; then
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "compose-test needs Docker; on Debian: apt-get install docker.io mmdebstrap" && exit 1; }
+    say docker "is not here: apt-get install docker.io mmdebstrap"
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends docker.io mmdebstrap iptables; } >"$work/apt.log" 2>&1 ||
+      { tail -5 "$work/apt.log" && exit 1; }
+  fi
   export DOCKER_HOST=unix://$work/docker.sock
   dockerd -H "$DOCKER_HOST" --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/dockerd.pid" >"$work/dockerd.log" 2>&1 &
   daemon=$!
@@ -42,7 +48,7 @@ if ! docker image inspect $python >/dev/null 2>&1 && ! docker pull -q $python >/
   python=kre/python:bookworm
   if ! docker image inspect $python >/dev/null 2>&1; then
     say python "cannot be pulled: made from Debian's packages"
-    mmdebstrap --quiet --variant=essential --include=python3,python3-venv,ca-certificates bookworm "$work/root.tar"
+    mmdebstrap --quiet --variant=essential --include=python3,python3-venv,libstdc++6,ca-certificates bookworm "$work/root.tar"
     docker import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$work/root.tar" $python >/dev/null
     rm "$work/root.tar"
   fi
