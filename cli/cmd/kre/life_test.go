@@ -127,7 +127,7 @@ func TestAVersionThatDoesNotStartTellsWhatItsNodeSaid(t *testing.T) {
 	require.Equal(t, exitOK, followed.end(), "Ctrl-C ends what has no end")
 	p.does("version", "stop", "crash-v1")
 	p.does("version", "config", "unset", "crash-v1", "GREETING")
-	p.does("runtime", "delete", "trouble", "--confirm", "trouble")
+	p.does("runtime", "delete", "trouble", "--confirm", "trouble", "--no-wait")
 }
 
 // refusedAfter is refused for commands that print until they fail.
@@ -246,7 +246,7 @@ func TestRefusalsAreOneSentenceAndWhatToDo(t *testing.T) {
 			require.Contains(t, s.err, test.want)
 		})
 	}
-	p.does("runtime", "delete", "refusals", "--confirm", "refusals")
+	p.does("runtime", "delete", "refusals", "--confirm", "refusals", "--no-wait")
 }
 
 func TestLoginRemembersAnEngineThatLetsIn(t *testing.T) {
@@ -314,5 +314,5 @@ func TestAShellLearnsCommandsFlagsAndTheEnginesNames(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		require.Regexp(t, `(?m)^complete .*kre`, p.does("completion", shell))
 	}
-	p.does("runtime", "delete", "shell", "--confirm", "shell")
+	p.does("runtime", "delete", "shell", "--confirm", "shell", "--no-wait")
 }

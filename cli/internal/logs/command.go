@@ -71,6 +71,10 @@ func (c *Command) Run(ctx context.Context, con *console.Console) error {
 	}
 	show := c.show(con)
 	if c.Follow {
+		_, err := remote.Ask(ctx, e, "follow the logs of "+remote.Last(version), e.Versions.GetVersion, &adminv1.GetVersionRequest{Name: version})
+		if err != nil {
+			return err
+		}
 		t := tail{engine: e, con: con, since: since, show: show, request: &adminv1.TailLogsRequest{
 			Parent: version, Last: int32(c.Lines), MinLevel: c.level(), Nodes: c.Node, Workflow: c.Workflow, Text: c.Text, //nolint:gosec // it is bounded
 		}}

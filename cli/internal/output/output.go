@@ -115,18 +115,16 @@ func writeYAML(w io.Writer, compact []byte) error {
 	return encoder.Close()
 }
 
-// plain takes out the style of JSON. Text that would be read as something else stays quoted.
+// plain takes out the style of JSON. Text that some reader of YAML takes for something else stays quoted.
 func plain(node *yaml.Node) {
+	style := yaml.Style(0)
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!str" {
-		style := node.Style
-		node.Style = 0
-		var again yaml.Node
-		if text, err := yaml.Marshal(node); err != nil || yaml.Unmarshal(text, &again) != nil || len(again.Content) != 1 || again.Content[0].Tag != "!!str" {
-			node.Style = style
+		text, err := yaml.Marshal(node.Value)
+		if err != nil || bytes.HasPrefix(text, []byte{'"'}) || bytes.HasPrefix(text, []byte{'\''}) {
+			style = yaml.DoubleQuotedStyle
 		}
-	} else {
-		node.Style = 0
 	}
+	node.Style = style
 	for _, child := range node.Content {
 		plain(child)
 	}

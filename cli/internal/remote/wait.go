@@ -9,16 +9,17 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// lookEvery is how often is looked whether something is so.
-const lookEvery = 250 * time.Millisecond
+// How long is waited before it is looked again whether something is so: more and more, because most is so at once.
+const (
+	firstLook = 20 * time.Millisecond
+	lookEvery = 250 * time.Millisecond
+)
 
 // Until calls look at once and again and again until it is done or fails for good. An engine that does not answer for a
 // moment is no failure; tell hears of it, once each time.
 func Until(ctx context.Context, tell func(format string, args ...any), look func() (done bool, err error)) error {
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
 	away := false
-	for {
+	for pause := firstLook; ; pause = min(2*pause, lookEvery) {
 		done, err := look()
 		switch {
 		case Away(err):
@@ -35,7 +36,7 @@ func Until(ctx context.Context, tell func(format string, args ...any), look func
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ticker.C:
+		case <-time.After(pause):
 		}
 	}
 }

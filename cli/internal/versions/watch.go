@@ -44,9 +44,12 @@ func (w *Watch) Run(ctx context.Context, con *console.Console) error {
 	seen := watched{Watch: w, con: con, engine: e, states: make(map[string]string)}
 	if w.Name != "" {
 		seen.only = remote.VersionName(runtime, w.Name)
-		if _, err := get(ctx, e, seen.only); err != nil {
-			return err
-		}
+		_, err = get(ctx, e, seen.only)
+	} else {
+		_, err = remote.Ask(ctx, e, "watch runtime "+remote.Last(runtime), e.Runtimes.GetRuntime, &adminv1.GetRuntimeRequest{Name: runtime})
+	}
+	if err != nil { // later, an engine that is away is waited for
+		return err
 	}
 	err = e.Watch(ctx, runtime, con.Tell, func(event *adminv1.WatchRuntimeResponse) (bool, error) {
 		return seen.event(ctx, event)

@@ -1,0 +1,91 @@
+package output_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/output"
+	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
+)
+
+func runtimes() []*adminv1.Runtime {
+	return []*adminv1.Runtime{
+		{Name: "runtimes/a", Description: "yes", Revision: 7, State: adminv1.Runtime_READY},
+		{Name: "runtimes/b", Description: "two\nlines: 'x'"},
+	}
+}
+
+func TestAListIsAnArrayOfWhatTheAPIAnswers(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, output.Messages(output.Format{Output: "json"}, &out, runtimes()))
+	require.JSONEq(t, `[
+		{"name":"runtimes/a","description":"yes","revision":"7","state":"READY","stateReason":"","publishedVersion":"","grpcAddress":"","httpAddress":""},
+		{"name":"runtimes/b","description":"two\nlines: 'x'","revision":"0","state":"STATE_UNSPECIFIED","stateReason":"","publishedVersion":"","grpcAddress":"","httpAddress":""}
+	]`, out.String())
+	require.Contains(t, out.String(), "[\n  {\n    \"name\": \"runtimes/a\",\n", "for people too")
+
+	out.Reset()
+	require.NoError(t, output.Messages[*adminv1.Runtime](output.Format{Output: "json"}, &out, nil))
+	require.Equal(t, "[]\n", out.String())
+}
+
+func TestYAMLIsWrittenAsPeopleDoAndKeepsItsTypes(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, output.Messages(output.Format{Output: "yaml"}, &out, runtimes()[:1]))
+	require.Equal(t, `- name: runtimes/a
+  description: "yes"
+  revision: "7"
+  state: READY
+  stateReason: ""
+  publishedVersion: ""
+  grpcAddress: ""
+  httpAddress: ""
+`, out.String())
+}
+
+func TestWhatGoesOnIsALineOrADocumentEach(t *testing.T) {
+	var out bytes.Buffer
+	for _, format := range []string{"json", "json", "yaml"} {
+		require.NoError(t, output.Format{Output: format}.Next(&out, &adminv1.Documentation{Markdown: "x"}))
+	}
+	require.Equal(t, `{"name":"","markdown":"x"}
+{"name":"","markdown":"x"}
+---
+name: ""
+markdown: x
+`, out.String())
+}
+
+func TestATableIsAlignedWhateverItsColours(t *testing.T) {
+	for _, color := range []bool{false, true} {
+		table := output.NewTable(look.Printer{Color: color}, "NAME", "N", "STATE").Right(1)
+		table.Row(output.Plain("%s", "é"), output.Plain("%d", 7), output.Cell{Text: "READY", Color: look.Green})
+		table.Row(output.Plain("%s", "longer\x1b"), output.Plain("%d", 12), output.Plain("%s", ""))
+		lines := table.Lines()
+		if color {
+			require.Equal(t, "é         7  \x1b[32mREADY\x1b[0m", lines[1])
+			continue
+		}
+		require.Equal(t, []string{"NAME      N  STATE", "é         7  READY", "longer\uFFFD  12"}, lines)
+	}
+}
+
+func TestTimesForPeople(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0 s", 90 * time.Second: "90 s", 90 * time.Minute: "90 min", 30 * time.Hour: "30 h", 72 * time.Hour: "3 d",
+	} {
+		require.Equal(t, want, output.Duration(d))
+	}
+	require.Empty(t, output.Age(nil))
+	require.Empty(t, output.Clock(nil))
+}
+
+func TestPairsWithoutAValueAreLeftOut(t *testing.T) {
+	var out bytes.Buffer
+	output.Pairs(look.Printer{Out: &out}, "a", "1", "a long name that has none", "", "longer", "2")
+	require.Equal(t, "a       1\nlonger  2\n", out.String())
+}
