@@ -74,8 +74,7 @@ func TestTheLifeOfAVersion(t *testing.T) {
 	require.Contains(t, back.out, "life-v1 is published")
 	require.Contains(t, p.does("runtime", "activity", "--action", "version.publish", "-n", "1"), "too chatty")
 
-	var all []named
-	all = decode[[]named](t, p.does("version", "list", "-o", "json", "--filter", "running = true"))
+	all := decode[[]named](t, p.does("version", "list", "-o", "json", "--filter", "running = true"))
 	require.Equal(t, []named{{"runtimes/life/versions/life-v2", "STARTED"}, {"runtimes/life/versions/life-v1", "PUBLISHED"}}, all)
 
 	require.Contains(t, p.refused("version", "stop", "life-v1"), "unpublish it before it is stopped")

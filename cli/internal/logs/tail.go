@@ -49,7 +49,7 @@ func (t *tail) run(ctx context.Context) error {
 		return false, err
 	})
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was to end
 	}
 	return err
 }

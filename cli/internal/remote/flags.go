@@ -70,7 +70,7 @@ func (f Flags) Choose(config cliconfig.Config) (string, cliconfig.Context, error
 		return "", cliconfig.Context{}, fmt.Errorf("which engine? kre context use NAME chooses one of %s", contextNames(config))
 	}
 	if name == "" {
-		return "", cliconfig.Context{}, errors.New("which engine? none is known here\n" + Elsewhere)
+		return "", cliconfig.Context{}, fmt.Errorf("which engine? none is known here\n%s", Elsewhere)
 	}
 	chosen, ok := config.Contexts[name]
 	if !ok {

@@ -3,6 +3,7 @@ package versions
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -113,7 +114,7 @@ func (e *engine) UploadVersion(stream grpc.ClientStreamingServer[adminv1.UploadV
 	}
 	for first := true; ; first = false {
 		request, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return stream.SendAndClose(&adminv1.Version{Name: prices + "/versions/v1", MissingConfig: []string{"A", "B"}, Warnings: []string{"w"}})
 		}
 		if err != nil {
