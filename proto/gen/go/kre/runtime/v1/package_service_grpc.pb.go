@@ -39,8 +39,8 @@ type PackageServiceClient interface {
 	// all of it has arrived and proved valid, it answers with `package`, and the package is stored under the version's name.
 	// A stream that ends before that leaves nothing behind.
 	//
-	// `INVALID_ARGUMENT`: the package is refused; an ErrorInfo (reason `PACKAGE`, metadata `problem` and `entry`) or, where
-	// the manifest is wrong, a BadRequest with every problem (reason `MANIFEST`) tells why.
+	// `INVALID_ARGUMENT`: the package is refused; an ErrorInfo (`ERROR_REASON_INVALID_PACKAGE`, metadata `problem` and `entry`)
+	// or, where the manifest is wrong, a BadRequest with every problem (`ERROR_REASON_INVALID_MANIFEST`) tells why.
 	// `ALREADY_EXISTS`: a package is stored under that name, and it is not the same one.
 	// `UNAVAILABLE`: the store does not answer.
 	UploadPackage(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[UploadPackageRequest, UploadPackageResponse], error)
@@ -158,8 +158,8 @@ type PackageServiceServer interface {
 	// all of it has arrived and proved valid, it answers with `package`, and the package is stored under the version's name.
 	// A stream that ends before that leaves nothing behind.
 	//
-	// `INVALID_ARGUMENT`: the package is refused; an ErrorInfo (reason `PACKAGE`, metadata `problem` and `entry`) or, where
-	// the manifest is wrong, a BadRequest with every problem (reason `MANIFEST`) tells why.
+	// `INVALID_ARGUMENT`: the package is refused; an ErrorInfo (`ERROR_REASON_INVALID_PACKAGE`, metadata `problem` and `entry`)
+	// or, where the manifest is wrong, a BadRequest with every problem (`ERROR_REASON_INVALID_MANIFEST`) tells why.
 	// `ALREADY_EXISTS`: a package is stored under that name, and it is not the same one.
 	// `UNAVAILABLE`: the store does not answer.
 	UploadPackage(grpc.BidiStreamingServer[UploadPackageRequest, UploadPackageResponse]) error
