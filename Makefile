@@ -72,6 +72,7 @@ examples: build ## pack, run and call every example as its README says
 .PHONY: bench
 bench: build ## measure, print and write build/bench.json
 	@mkdir -p build && cd e2e && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench -out $(CURDIR)/build/bench.json
+	@cd admin-api && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench -into $(CURDIR)/build/bench.json
 
 .PHONY: chaos
 chaos: build ## kill services and move traffic under load for DURATION (60s), and write build/chaos.json
