@@ -37,6 +37,7 @@ type Engine struct {
 	opts Options
 
 	observed *observed
+	known    known
 	wake     chan string // names of runtimes that the loop is to look at now
 }
 

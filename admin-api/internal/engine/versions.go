@@ -169,14 +169,15 @@ func (e *Engine) whole(ctx context.Context, runtime, version string) (*Entry, er
 
 // details reads what the manifest of a version says.
 func (e *Engine) details(ctx context.Context, runtime string, entry *Entry) (Details, error) {
-	found, err := e.Store.Details(ctx, runtime, []Key{entry.Key()})
-	switch {
-	case err != nil:
-		return Details{}, storeError(err)
-	case len(found) == 0:
+	found, err := e.known.of(ctx, e.Store, runtime, []Key{entry.Key()})
+	if err != nil {
+		return Details{}, err
+	}
+	details, there := found[entry.Key()]
+	if !there {
 		return Details{}, noVersion(runtime, entry.Name)
 	}
-	return found[0], nil
+	return details, nil
 }
 
 // show is a version as it is shown.
@@ -196,15 +197,9 @@ func (e *Engine) showAll(ctx context.Context, ledger *Ledger, entries []*Entry, 
 			keys = append(keys, entry.Key())
 		}
 	}
-	details := make(map[Key]Details, len(keys))
-	if len(keys) > 0 {
-		found, err := e.Store.Details(ctx, ledger.Name, keys)
-		if err != nil {
-			return nil, storeError(err)
-		}
-		for _, one := range found {
-			details[one.Key] = one
-		}
+	details, err := e.known.of(ctx, e.Store, ledger.Name, keys)
+	if err != nil {
+		return nil, err
 	}
 	shown := make([]Version, 0, len(entries))
 	for _, entry := range entries {
