@@ -153,7 +153,7 @@ func rate(b *testing.B, way way) float64 {
 	return float64(done.Load()) / window.Seconds()
 }
 
-// fromStore reads what the API reads for a version.
+// fromStore reads what a version consists of. The API remembers the half of it that never changes, so it may be quicker.
 func fromStore(store engine.Store) get {
 	return func(ctx context.Context) error {
 		ledger, err := store.Ledger(ctx, runtimeName(0))
