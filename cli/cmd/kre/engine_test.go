@@ -46,23 +46,20 @@ func (r *running) start() error {
 	if r.dir, err = os.MkdirTemp("", "kre-cmd-test-"); err != nil {
 		return err
 	}
-	program := filepath.Join(r.dir, "kre")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		return fmt.Errorf("build kre: %w\n%s", err, out)
-	}
 	built := os.Getenv("KRE_BIN")
 	if built == "" {
 		built = "../../../bin"
 	}
-	if built, err = filepath.Abs(built); err != nil {
+	program, err := filepath.Abs(filepath.Join(built, "kre"))
+	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(built, "admin-api")); err != nil {
+	if _, err := os.Stat(program); err != nil {
 		return fmt.Errorf("%w: make build puts the programs there", err)
 	}
 	data := filepath.Join(r.dir, "data")
 	r.cmd = exec.Command(program, "up", "--data", data, "--http-port=0", "--grpc-port=0", "--runtime-grpc-port=0", "--runtime-http-port=0")
-	r.cmd.Env = append(os.Environ(), "KRE_CONFIG_DIR="+r.config(), "KRE_LIBEXEC="+built)
+	r.cmd.Env = append(os.Environ(), "KRE_CONFIG_DIR="+r.config())
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	r.cmd.WaitDelay = 10 * time.Second

@@ -23,18 +23,12 @@ func TestHelpListsTheCommandsAndTeaches(t *testing.T) {
 		code, out, errs := line(t.Context(), args...)
 		require.Equal(t, exitOK, code)
 		require.Empty(t, errs)
-		for _, command := range []string{"init", "validate", "pack", "inspect", "run", "generate", "call"} {
+		for _, command := range []string{
+			"init", "validate", "pack", "inspect", "run", "generate", "call", "up", "login", "context", "runtime", "version", "logs", "status", "completion",
+		} {
 			require.Regexp(t, `(?m)^  `+command+` +[A-Z]`, out)
 		}
 		require.Contains(t, out, "kre run demo")
-	}
-}
-
-func TestEveryCommandHasHelp(t *testing.T) {
-	for _, command := range []string{"init", "validate", "pack", "inspect", "run", "generate", "call"} {
-		code, out, _ := line(t.Context(), command, "--help")
-		require.Equal(t, exitOK, code)
-		require.Contains(t, out, "Usage: kre "+command)
 	}
 }
 
