@@ -29,6 +29,7 @@ type Engine struct {
 	Versions adminv1.VersionServiceClient
 
 	t      testing.TB
+	args   []string // of kre up, beside where it keeps its data and listens
 	cmd    *exec.Cmd
 	output *output
 	ended  chan struct{}
@@ -42,11 +43,11 @@ type Up struct {
 	PID  int    `json:"pid"`
 }
 
-// NewEngine starts `kre up` on a new data directory and returns when it is ready. When the test ends it is stopped, and
-// no process of it may be left.
-func NewEngine(t testing.TB) *Engine {
+// NewEngine starts `kre up`, with more arguments, on a new data directory and returns when it is ready. When the test ends
+// it is stopped, and no process of it may be left.
+func NewEngine(t testing.TB, args ...string) *Engine {
 	t.Helper()
-	e := &Engine{Data: filepath.Join(t.TempDir(), "data"), t: t}
+	e := &Engine{Data: filepath.Join(t.TempDir(), "data"), t: t, args: args}
 	e.Start()
 	t.Cleanup(func() {
 		e.Stop()
@@ -61,8 +62,8 @@ func NewEngine(t testing.TB) *Engine {
 func (e *Engine) Start() {
 	e.t.Helper()
 	e.output, e.ended = new(output), make(chan struct{})
-	cmd := exec.Command(Program(e.t, "kre"), "up", "--data", e.Data, "--http-port=0", "--grpc-port=0",
-		"--runtime-grpc-port=0", "--runtime-http-port=0")
+	args := []string{"up", "--data", e.Data, "--http-port=0", "--grpc-port=0", "--runtime-grpc-port=0", "--runtime-http-port=0"}
+	cmd := exec.Command(Program(e.t, "kre"), append(args, e.args...)...)
 	cmd.Env = e.Env()
 	cmd.Stdout, cmd.Stderr = e.output, e.output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
