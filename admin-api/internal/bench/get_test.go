@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/konstellation-io/kre/admin-api/internal/engine"
 	"github.com/konstellation-io/kre/admin-api/internal/mongostore"
@@ -47,8 +50,14 @@ func BenchmarkGet(b *testing.B) {
 		}
 		require.NoError(b, store.Close(b.Context()))
 
+		bare := started(b, "bare")
 		ways = over(b, started(b, "instant", "1"))
-		medians = inTurn(b, ways)
+		medians = inTurn(b, append(ways,
+			way{"bare_grpc", func() get { return bareGRPC(b, bare.GRPC) }}, way{"bare_http", func() get { return overHTTP(b, bare.HTTP) }}))
+		record("api_bare_grpc_c1_us", medians[2], "a call that does nothing, on this machine")
+		record("api_bare_http_c1_us", medians[3], "the same")
+		record("api_grpc_per_bare", medians[0]/medians[2], "times a call that does nothing")
+		record("api_rest_per_bare", medians[1]/medians[3], "times a call that does nothing")
 		rates := make([]float64, len(ways))
 		for i, way := range ways {
 			rates[i] = rate(b, way)
@@ -180,13 +189,31 @@ func overGRPC(b *testing.B, addr string) get {
 	}
 }
 
+// bareGRPC asks a server for nothing but whether it is there.
+func bareGRPC(b *testing.B, addr string) get {
+	b.Helper()
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, conn.Close()) })
+	client := healthgrpc.NewHealthClient(conn)
+	return func(ctx context.Context) error {
+		_, err := client.Check(ctx, new(healthgrpc.HealthCheckRequest))
+		return err
+	}
+}
+
 func overREST(b *testing.B, base string) get {
+	b.Helper()
+	return overHTTP(b, base+"/v1/runtimes/"+runtimeName(0)+"/versions/v0")
+}
+
+func overHTTP(b *testing.B, url string) get {
 	b.Helper()
 	transport := new(http.Transport)
 	b.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport}
 	return func(ctx context.Context) error {
-		_, err := fetch(ctx, client, base+"/v1/runtimes/"+runtimeName(0)+"/versions/v0")
+		_, err := fetch(ctx, client, url)
 		return err
 	}
 }

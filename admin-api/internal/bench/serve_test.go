@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/konstellation-io/kre/admin-api/internal/engine"
 	"github.com/konstellation-io/kre/admin-api/internal/engine/enginetest"
@@ -75,6 +78,8 @@ func serve(what string, args []string) error {
 			return err
 		}
 		return errors.Join(tell(Addresses{URI: server.URI()}), server.Close())
+	case "bare":
+		return serveBare()
 	case "stored": // a URI
 		defer heap.Floor(heapFloor)()
 		store, err := mongostore.Open(context.Background(), args[0], database, mongostore.Options{})
@@ -95,6 +100,28 @@ func serve(what string, args []string) error {
 		return serveAPI(store)
 	}
 	return fmt.Errorf("nothing is called %q", what)
+}
+
+// serveBare answers a call of each protocol with next to nothing: what the machine and the protocols cost by themselves.
+func serveBare() error {
+	grpcListener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	httpListener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer()
+	healthgrpc.RegisterHealthServer(server, health.NewServer())
+	web := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("{}")) // who does not get it fails
+	})}
+	go func() { _ = server.Serve(grpcListener) }() // ends below
+	go func() { _ = web.Serve(httpListener) }()    // likewise
+	told := tell(Addresses{GRPC: grpcListener.Addr().String(), HTTP: "http://" + httpListener.Addr().String()})
+	server.Stop()
+	return errors.Join(told, web.Close())
 }
 
 func tell(at Addresses) error {

@@ -123,8 +123,11 @@ func (e *Engine) watchManager(ctx context.Context) {
 		begun := time.Now()
 		err := e.Manager.WatchRuntimes(ctx, func(event Observation) {
 			e.observed.take(event)
-			if event.Runtime != nil {
+			switch {
+			case event.Runtime != nil:
 				e.look(event.Runtime.Name)
+			case event.Deleted != "":
+				e.look(event.Deleted) // what is left of it can be removed now
 			}
 		})
 		e.observed.old()
