@@ -31,13 +31,13 @@ func parse(line string) (record, bool) {
 	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &r) != nil {
 		return record{}, false
 	}
-	if r.Level == "" || r.Message == "" && r.Error == "" {
-		return record{}, false // somebody prints JSON of his own
-	}
 	decoder := json.NewDecoder(bytes.NewReader([]byte(line)))
 	decoder.UseNumber()
 	if decoder.Decode(&r.rest) != nil {
 		return record{}, false
+	}
+	if _, says := r.rest["message"]; r.Level == "" || !says && r.Error == "" {
+		return record{}, false // somebody prints JSON of his own
 	}
 	for _, known := range []string{
 		"time", "level", "message", "logger", "request_id", "message_id", "where", "error", "attempt", "stack",
@@ -76,7 +76,9 @@ func (r record) render(attempts int, paint func(color, text string) string) []st
 		text += ": " + r.Error
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	words = append(words, clean(lines[0]))
+	if lines[0] != "" {
+		words = append(words, clean(lines[0]))
+	}
 	if r.Attempt > 1 || r.Attempt == 1 && color == red {
 		attempt := "attempt " + strconv.Itoa(r.Attempt)
 		if attempts > 0 {

@@ -24,6 +24,7 @@ func TestLogLinesAreRenderedForPeople(t *testing.T) {
 			`{"time":"t","level":"error","node":"greet","message":"handler failed","request_id":"01JD8ABCDEF","where":"src/greet/main.py:7","error":"KeyError: 'nmae'","attempt":1}`,
 			"greet  ERROR ABCDEF src/greet/main.py:7 KeyError: 'nmae' attempt 1/1\n",
 		},
+		"an empty line":     {`{"level":"info","message":""}`, "greet  INFO\n"},
 		"a message":         {`{"level":"info","message":"hello"}`, "greet  INFO hello\n"},
 		"an error":          {`{"level":"warn","message":"cannot send","error":"too large"}`, "greet  WARN cannot send: too large\n"},
 		"fields are sorted": {`{"level":"info","message":"m","b":"x y","a":12345678901234567890,"c":{"d":1}}`, "greet  INFO m a=12345678901234567890 b=\"x y\" c={\"d\":1}\n"},
