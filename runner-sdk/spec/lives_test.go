@@ -468,3 +468,28 @@ func TestPoisonMessageBecomesOneDeadLetterAndHarmsNoOther(t *testing.T) {
 		v.eventually(func() bool { return len(c.to(poison.RequestID)) == 1 }, "the caller learns it")
 	})
 }
+
+// The entrypoint has gone first, and the node has to go too: that nobody can be answered now settles nothing.
+func TestAReplyThatFindsNobodyWhileItsNodeEndsStaysStored(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, l language) {
+		v := newVersion(t)
+		node := v.node("last")
+		p := l.run(v, node, "untyped").waitReady()
+		_, source := v.inbox(node)
+		gone := &caller{v: v, subject: v.plan.Entrypoint.ReplyTo + ".one"}
+		begun, file := filepath.Join(t.TempDir(), "begun"), filepath.Join(t.TempDir(), "go on")
+		asked := v.ask(gone, node, map[string]any{"touch": begun}, waitFor(file), send("late"))
+		v.eventually(func() bool { _, err := os.Stat(begun); return err == nil }, "the handler runs")
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, os.WriteFile(file, nil, 0o600))
+		require.Zero(t, p.code(), p.output())
+		require.Less(t, v.known(source).AckFloor.Stream, v.sent[node.ID])
+
+		c := v.caller()
+		l.run(v, node, "untyped")
+		v.settled(node)
+		replies := c.to(asked.RequestID)
+		require.NotEmpty(t, replies)
+		require.Equal(t, wire.OK, replies[len(replies)-1].Kind)
+	})
+}

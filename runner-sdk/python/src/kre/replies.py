@@ -43,7 +43,8 @@ class Replies:
     async def send(self, message: Message, kind: Kind, body: bytes, running_us: int = 0) -> bool:
         """Answer the caller, again until the entrypoint confirms or nobody waits any more; whether it confirmed.
 
-        TooLarge if the answer is; Ending where the entrypoints went before a process that stops. running_us is the time of a handler that has not ended.
+        TooLarge if the answer is; Ending where the entrypoints went before a process that stops. running_us is the time
+        of a handler that has not ended.
         """
         if not message.reply_to:
             return False

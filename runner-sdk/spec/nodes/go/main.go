@@ -108,6 +108,8 @@ func step(ctx *kre.Context, s map[string]any) error {
 			runtime.Goexit()
 		case "end":
 			os.Exit(1)
+		case "touch":
+			return os.WriteFile(text, nil, 0o600)
 		case "wait_for":
 			for {
 				if _, err := os.Stat(text); err == nil {

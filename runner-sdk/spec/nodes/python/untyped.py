@@ -76,6 +76,8 @@ def step(ctx, fields):
             raise SystemExit(3)
         case "end":
             os._exit(1)
+        case "touch":
+            pathlib.Path(value).touch()
         case "wait_for":
             while not pathlib.Path(value).exists():
                 time.sleep(0.01)
