@@ -62,9 +62,11 @@ func BenchmarkUpload(b *testing.B) {
 				break
 			}
 		}
-		for _, process := range engine.Processes("kre") {
-			record(b, "upload_2gib_kre_rss_mib", mostResident(b, process.PID), "the embedded stores, all in one process")
+		var stores float64
+		for _, process := range engine.Processes("kre") { // the other one only waits for its end
+			stores = max(stores, mostResident(b, process.PID))
 		}
+		record(b, "upload_2gib_kre_rss_mib", stores, "the embedded stores, all in one process")
 		record(b, "upload_2gib_s", took.Seconds(), "")
 		started = time.Now()
 		file, err := os.Create(b.TempDir() + "/copy")

@@ -64,6 +64,13 @@ type Server struct {
 	local  map[string]method // what Local calls, by full name
 }
 
+// What a stream, and all of a connection, may send ahead of who reads it. gRPC would let it grow to 16 MiB where a
+// connection is fast, all of it held in memory.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+)
+
 // NewServer returns a server that serves nothing yet.
 func NewServer(logger *zap.Logger, opts Options) *Server {
 	if opts.Timeout == 0 {
@@ -84,6 +91,7 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 		calls.authenticate = byToken(opts.Token)
 	}
 	with := []grpc.ServerOption{
+		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
 		grpc.ChainUnaryInterceptor(calls.unary),
 		grpc.ChainStreamInterceptor(calls.stream),
 		grpc.MaxRecvMsgSize(opts.MaxRequestBytes),

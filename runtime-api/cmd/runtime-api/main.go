@@ -1,4 +1,5 @@
-// Command runtime-api is the service that each runtime has for itself: it owns what versions need of the broker.
+// Command runtime-api is the service that each runtime has for itself: it owns what versions need of the broker, keeps their
+// packages, and tells what their nodes do and say.
 package main
 
 import (
@@ -6,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc"
@@ -32,8 +35,15 @@ type config struct {
 // stopLimit is how long calls may take that run when the process is told to end.
 const stopLimit = 15 * time.Second
 
+// garbage is how much of it may lie about, in percent of what is in use: there is one such service per runtime, and none is
+// in a hurry.
+const garbage = 50
+
 func main() {
-	boot.Main("runtime-api", "Owns what the versions of a runtime need of its broker.", run)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
+	boot.Main("runtime-api", "A runtime's own service: its streams, packages, node states and logs.", run)
 }
 
 func run(ctx context.Context, process *boot.Process, config config) error {
