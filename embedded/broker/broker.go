@@ -61,7 +61,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	s, err := run(ctx, &server.Options{
 		ServerName: "kre", Host: "127.0.0.1", Port: port, Authorization: o.Token,
 		MaxPayload: MaxPayload, MaxPending: maxPending, MaxControlLine: maxControlLine,
-		JetStream: true, StoreDir: o.StoreDir,
+		JetStream: true, StoreDir: o.StoreDir, JetStreamMaxStore: maxStore,
 		JetStreamLimits: server.JSLimitOpts{
 			MaxBatchInflightPerStream: openBatches,
 			MaxBatchInflightTotal:     20 * openBatches,
@@ -72,6 +72,10 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	}
 	return &Broker{server: s, user: url.User(o.Token), release: heap.Floor(heapFloor)}, nil
 }
+
+// maxStore is the sum of what all streams may be limited to, in bytes. Limits are taken off it whatever the streams hold, so
+// that a small one would let no more than some runtimes be made: the disk is limit enough.
+const maxStore = 1 << 50
 
 // OperatorOptions of a broker in operator mode.
 type OperatorOptions struct {

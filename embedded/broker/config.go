@@ -35,6 +35,7 @@ func config(m Mount) string {
 	line("}")
 	line("jetstream: {")
 	line("  store_dir: %q", m.StoreDir)
+	line("  max_file_store: %d", int64(maxStore))
 	line("  limits: {")
 	line("    batch: {max_inflight_per_stream: %d, max_inflight_total: %d}", openBatches, 20*openBatches)
 	line("  }")
