@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,15 @@ func TestEveryCommandHasHelpAndAnExampleOfItself(t *testing.T) {
 			require.Empty(t, errs)
 			require.Contains(t, out, "Usage: kre "+command)
 		})
+	}
+}
+
+func TestProgramsCanReadWhateverACommandOfAnEngineAnswers(t *testing.T) {
+	for command, node := range leaves(t) {
+		switch first, _, _ := strings.Cut(command, " "); first {
+		case "login", "context", "runtime", "version", "logs", "status":
+			require.True(t, slices.ContainsFunc(node.Flags, func(flag *kong.Flag) bool { return flag.Name == "output" }), command)
+		}
 	}
 }
 

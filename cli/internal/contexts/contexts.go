@@ -40,6 +40,12 @@ type listed struct {
 	Runtime string `json:"runtime"`
 }
 
+// shown is a context as programs see it.
+func shown(config cliconfig.Config, name string) listed {
+	c := config.Contexts[name]
+	return listed{name, name == config.Current, c.GRPC, c.HTTP, c.Runtime}
+}
+
 // Run prints the contexts by name.
 func (l *List) Run(con *console.Console) error {
 	config, err := cliconfig.Load()
@@ -48,8 +54,7 @@ func (l *List) Run(con *console.Console) error {
 	}
 	all := make([]listed, 0, len(config.Contexts))
 	for _, name := range slices.Sorted(maps.Keys(config.Contexts)) {
-		c := config.Contexts[name]
-		all = append(all, listed{name, name == config.Current, c.GRPC, c.HTTP, c.Runtime})
+		all = append(all, shown(config, name))
 	}
 	if l.Structured() {
 		return l.Value(con.Out, all)
@@ -72,6 +77,7 @@ func (l *List) Run(con *console.Console) error {
 
 // Use is `kre context use`.
 type Use struct {
+	output.Format
 	Name string `arg:"" predictor:"context" help:"Name of the context."`
 }
 
@@ -92,6 +98,9 @@ func (u *Use) Run(con *console.Console) error {
 	config.Current = u.Name
 	if err := config.Save(); err != nil {
 		return err
+	}
+	if u.Structured() {
+		return u.Value(con.Out, shown(config, u.Name))
 	}
 	con.Printer().Line("commands talk to %s now", config.Contexts[u.Name].GRPC)
 	return nil
@@ -116,25 +125,26 @@ func (s *Show) Run(con *console.Console) error {
 	if err != nil {
 		return err
 	}
-	name, chosen, err := remote.Flags{Context: s.Name}.Choose(config)
+	name, _, err := remote.Flags{Context: s.Name}.Choose(config)
 	if err != nil {
 		return err
 	}
-	shown := listed{name, name == config.Current, chosen.GRPC, chosen.HTTP, chosen.Runtime}
+	c := shown(config, name)
 	if s.Structured() {
-		return s.Value(con.Out, shown)
+		return s.Value(con.Out, c)
 	}
 	file, err := cliconfig.File()
 	if err != nil {
 		return err
 	}
 	p := con.Printer()
-	output.Pairs(p, "context", name, "address", shown.GRPC, "http", shown.HTTP, "runtime", shown.Runtime, "kept in", file)
+	output.Pairs(p, "context", name, "address", c.GRPC, "http", c.HTTP, "runtime", c.Runtime, "kept in", file)
 	return nil
 }
 
 // Delete is `kre context delete`.
 type Delete struct {
+	output.Format
 	Name string `arg:"" predictor:"context" help:"Name of the context."`
 }
 
@@ -157,6 +167,9 @@ func (d *Delete) Run(con *console.Console) error {
 	}
 	if err := config.Save(); err != nil {
 		return err
+	}
+	if d.Structured() {
+		return d.Gone(con.Out, d.Name, true)
 	}
 	con.Printer().Line("%s is forgotten", d.Name)
 	if none && len(config.Contexts) > 0 {

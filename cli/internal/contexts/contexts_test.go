@@ -8,6 +8,7 @@ import (
 
 	"github.com/konstellation-io/kre/cli/internal/cliconfig"
 	"github.com/konstellation-io/kre/cli/internal/console"
+	"github.com/konstellation-io/kre/cli/internal/output"
 )
 
 func TestAnAddressIsAHostAndMaybeAPort(t *testing.T) {
@@ -40,4 +41,11 @@ func TestForgettingTheCurrentContextSaysSo(t *testing.T) {
 	require.NoError(t, (&Use{Name: "b"}).Run(con))
 	require.NoError(t, (&List{}).Run(con))
 	require.Equal(t, "commands talk to b:1 now\n   CONTEXT  ADDRESS  RUNTIME\n*  b        b:1      prices\n", out.String())
+
+	out.Reset()
+	require.NoError(t, (&Use{Name: "b", Format: output.Format{Output: "json"}}).Run(con))
+	require.JSONEq(t, `{"name":"b","current":true,"grpcAddress":"b:1","httpAddress":"","runtime":"prices"}`, out.String())
+	out.Reset()
+	require.NoError(t, (&Delete{Name: "b", Format: output.Format{Output: "yaml"}}).Run(con))
+	require.Equal(t, "name: b\ndeleted: true\n", out.String())
 }

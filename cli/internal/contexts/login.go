@@ -15,6 +15,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/cliconfig"
 	"github.com/konstellation-io/kre/cli/internal/console"
 	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
@@ -24,6 +25,7 @@ const defaultPort = 7081
 
 // Login is `kre login`.
 type Login struct {
+	output.Format
 	Address string `arg:"" placeholder:"HOST[:PORT]" help:"Where the engine answers gRPC. Default port: 7081."`
 	Name    string `aliases:"context" placeholder:"NAME" predictor:"context" help:"Name to remember it by. Default: the host. --context is the same."`
 	HTTP    string `name:"http" placeholder:"URL" help:"Where its HTTP API is, for the record."`
@@ -81,6 +83,9 @@ func (l *Login) Run(ctx context.Context, con *console.Console) error {
 	config.Current = name
 	if err := config.Save(); err != nil {
 		return err
+	}
+	if l.Structured() {
+		return l.Value(con.Out, shown(config, name))
 	}
 	p := con.Printer()
 	p.Line("%s logged in to %s; the context %s is the current one", p.Paint(look.Green, "✓"), address, name)

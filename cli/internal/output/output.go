@@ -58,6 +58,17 @@ func (f Format) Value(w io.Writer, value any) error {
 	return f.JSON(w, content)
 }
 
+// gone is what programs read of a removal.
+type gone struct {
+	Name    string `json:"name"`
+	Deleted bool   `json:"deleted"`
+}
+
+// Gone writes that what had this name is deleted, or that its removal has begun.
+func (f Format) Gone(w io.Writer, name string, deleted bool) error {
+	return f.Value(w, gone{name, deleted})
+}
+
 // JSON writes what is JSON already, as JSON or YAML.
 func (f Format) JSON(w io.Writer, content []byte) error {
 	if f.Output == "yaml" {

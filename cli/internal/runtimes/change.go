@@ -126,6 +126,7 @@ func (u *Update) Run(ctx context.Context, con *console.Console) error {
 // Delete is `kre runtime delete`.
 type Delete struct {
 	remote.Flags
+	output.Format
 	Name    string `arg:"" predictor:"runtime" help:"Name of the runtime."`
 	Confirm string `placeholder:"NAME" help:"The name once more. Default: asked for."`
 	NoWait  bool   `help:"Do not wait until everything is gone."`
@@ -166,6 +167,9 @@ func (d *Delete) Run(ctx context.Context, con *console.Console) error {
 		return err
 	}
 	if d.NoWait {
+		if d.Structured() {
+			return d.Gone(con.Out, name, false)
+		}
 		con.Printer().Line("runtime %s is being removed", d.Name)
 		return nil
 	}
@@ -179,6 +183,9 @@ func (d *Delete) Run(ctx context.Context, con *console.Console) error {
 	if err != nil {
 		return err
 	}
+	if d.Structured() {
+		return d.Gone(con.Out, name, true)
+	}
 	p := con.Printer()
 	p.Line("%s runtime %s is gone", p.Paint(look.Green, "✓"), d.Name)
 	return nil
@@ -187,6 +194,7 @@ func (d *Delete) Run(ctx context.Context, con *console.Console) error {
 // Use is `kre runtime use`.
 type Use struct {
 	remote.Flags
+	output.Format
 	Name string `arg:"" predictor:"runtime" help:"Name of the runtime."`
 }
 
@@ -212,6 +220,9 @@ func (u *Use) Run(ctx context.Context, con *console.Console) error {
 	name := remote.Last(found.GetName())
 	if err := choose(e.Name, name); err != nil {
 		return err
+	}
+	if u.Structured() {
+		return u.Message(con.Out, found)
 	}
 	con.Printer().Line("commands mean runtime %s now", name)
 	return nil

@@ -245,6 +245,7 @@ func publishedBefore(ctx context.Context, e *remote.Engine, runtime string) (str
 // Delete is `kre version delete`.
 type Delete struct {
 	Named
+	output.Format
 	remote.Why
 }
 
@@ -266,6 +267,9 @@ func (d *Delete) Run(ctx context.Context, con *console.Console) error {
 	_, err = remote.Ask(ctx, e, "delete "+remote.Last(name), e.Versions.DeleteVersion, &adminv1.DeleteVersionRequest{Name: name, Comment: d.Comment})
 	if err != nil {
 		return err
+	}
+	if d.Structured() {
+		return d.Gone(con.Out, name, true)
 	}
 	p := con.Printer()
 	p.Line("%s version %s is gone", p.Paint(look.Green, "✓"), remote.Last(name))
