@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -17,8 +18,8 @@ import (
 
 const mib = 1 << 20
 
-// BenchmarkEngine measures how soon `kre up` is ready, on a new data directory and on one that is there, and what memory
-// the engine takes with one runtime and without user nodes.
+// BenchmarkEngine measures how soon `kre up` is ready, on a new data directory and on one that is there, what memory the
+// engine takes with one runtime and without user nodes, and how soon what is published answers after a restart.
 func BenchmarkEngine(b *testing.B) {
 	for b.Loop() {
 		started := time.Now()
@@ -37,6 +38,15 @@ func BenchmarkEngine(b *testing.B) {
 			sum += process.Memory
 		}
 		record(b, "up_rss_mib", float64(sum)/mib, "at most 400, all services, one runtime")
+		published := engine.Published(b, "published", harness.Greeting(b, "greeting-v1"), "greeting-v1")
+		engine.Stop()
+		started = time.Now()
+		engine.Start()
+		harness.Eventually(b, "what was published answers again", func() (bool, string) {
+			answer, err := harness.PostTo(b.Context(), published.GetHttpAddress()+"/greeting.Greeting/Greet", "application/json", `{"name":"Ada"}`)
+			return err == nil && answer.Status == http.StatusOK, ""
+		})
+		record(b, "up_answers_s", time.Since(started).Seconds(), "at most 10, with a published version")
 	}
 }
 
