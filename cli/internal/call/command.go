@@ -73,7 +73,7 @@ func (c *Command) run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	request, err := c.request(s.in)
+	request, err := Request(c.Request, s.in)
 	if err != nil {
 		return err
 	}
@@ -131,13 +131,14 @@ func (c *Command) headers() (metadata.MD, error) {
 	return headers, nil
 }
 
-// request returns the JSON to send.
-func (c *Command) request(stdin io.Reader) ([]byte, error) {
-	file, isFile := strings.CutPrefix(c.Request, "@")
+// Request returns the JSON to send of what a person typed: the JSON itself, - for standard input, @FILE for a file, or nothing
+// for an empty message.
+func Request(typed string, stdin io.Reader) ([]byte, error) {
+	file, isFile := strings.CutPrefix(typed, "@")
 	switch {
-	case c.Request == "":
+	case typed == "":
 		return []byte("{}"), nil
-	case c.Request == "-":
+	case typed == "-":
 		content, err := io.ReadAll(stdin)
 		if err != nil {
 			return nil, fmt.Errorf("read the request from standard input: %w", err)
@@ -150,7 +151,7 @@ func (c *Command) request(stdin io.Reader) ([]byte, error) {
 		}
 		return content, nil
 	}
-	return []byte(c.Request), nil
+	return []byte(typed), nil
 }
 
 // reachable says what to do where nothing listens.

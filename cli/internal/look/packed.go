@@ -1,7 +1,6 @@
 package look
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"time"
 
 	"github.com/konstellation-io/kre/krt/archive"
 	"github.com/konstellation-io/kre/krt/manifest"
@@ -86,25 +84,8 @@ func (p *packed) Names() []string {
 
 // Open opens a file whose content was kept.
 func (p *packed) Open(name string) (fs.File, error) {
-	content, ok := p.contents[name]
-	if !ok {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	return &keptFile{Reader: bytes.NewReader(content), name: path.Base(name)}, nil
+	return manifest.Kept(p.contents).Open(name)
 }
-
-type keptFile struct {
-	*bytes.Reader
-	name string
-}
-
-func (f *keptFile) Stat() (fs.FileInfo, error) { return f, nil }
-func (f *keptFile) Close() error               { return nil }
-func (f *keptFile) Name() string               { return f.name }
-func (f *keptFile) Mode() fs.FileMode          { return 0o444 }
-func (f *keptFile) ModTime() time.Time         { return time.Time{} }
-func (f *keptFile) IsDir() bool                { return false }
-func (f *keptFile) Sys() any                   { return nil }
 
 // untilDone ends reading with its context.
 type untilDone struct {

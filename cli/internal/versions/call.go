@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/konstellation-io/kre/cli/internal/call"
 	"github.com/konstellation-io/kre/cli/internal/console"
 	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote"
@@ -41,7 +40,7 @@ The answer goes to standard output, the request's id to standard error: kre logs
 
 // Run calls an rpc through the engine.
 func (c *Call) Run(ctx context.Context, con *console.Console) error {
-	content, err := c.request(con.In)
+	content, err := call.Request(c.Request, con.In)
 	if err != nil {
 		return err
 	}
@@ -76,24 +75,4 @@ func (c *Call) Run(ctx context.Context, con *console.Console) error {
 	con.Printer().Line("%s", line.String())
 	con.Tell("%s", answer.GetRequestId())
 	return nil
-}
-
-// request is the JSON to send.
-func (c *Call) request(stdin io.Reader) ([]byte, error) {
-	file, isFile := strings.CutPrefix(c.Request, "@")
-	switch {
-	case c.Request == "-":
-		content, err := io.ReadAll(stdin)
-		if err != nil {
-			return nil, fmt.Errorf("read the request from standard input: %w", err)
-		}
-		return content, nil
-	case isFile:
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the request: %w", err)
-		}
-		return content, nil
-	}
-	return []byte(c.Request), nil
 }

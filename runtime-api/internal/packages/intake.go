@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/krt/archive"
@@ -189,22 +188,5 @@ func (in *intake) Names() []string {
 
 // Open implements fs.FS for what is kept.
 func (in *intake) Open(name string) (fs.File, error) {
-	content, ok := in.contents[name]
-	if !ok {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	return &keptFile{Reader: bytes.NewReader(content), name: path.Base(name)}, nil
+	return manifest.Kept(in.contents).Open(name)
 }
-
-type keptFile struct {
-	*bytes.Reader
-	name string
-}
-
-func (f *keptFile) Stat() (fs.FileInfo, error) { return f, nil }
-func (f *keptFile) Close() error               { return nil }
-func (f *keptFile) Name() string               { return f.name }
-func (f *keptFile) Mode() fs.FileMode          { return 0o444 }
-func (f *keptFile) ModTime() time.Time         { return time.Time{} }
-func (f *keptFile) IsDir() bool                { return false }
-func (f *keptFile) Sys() any                   { return nil }
