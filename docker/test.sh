@@ -87,11 +87,13 @@ version=$("$kre" version create "$PACKAGE" -o json | python3 -c 'import json,sys
 "$kre" version config set "$version" CURRENCY=EUR
 "$kre" version start "$version"
 "$kre" version publish "$version"
-answer=$(curl -sS --fail-with-body --retry 20 --retry-delay 1 --retry-all-errors -H 'Content-Type: application/json' -d '{"carat":1}' http://127.0.0.1:8080/price.Price/Estimate)
+# One of the ports that compose publishes: 8080, unless that one was taken.
+address=$("$kre" runtime get prices -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["httpAddress"])')
+answer=$(curl -sS --fail-with-body --retry 20 --retry-delay 1 --retry-all-errors -H 'Content-Type: application/json' -d '{"carat":1}' "$address/price.Price/Estimate")
 case $answer in *price*EUR*) say call "{\"carat\":1} → $answer" ;; *) echo "a wrong answer: $answer" && exit 1 ;; esac
 
 compose restart k8s-manager admin-api >/dev/null 2>&1
-answer=$(curl -sS --fail-with-body --retry 60 --retry-delay 1 --retry-all-errors -H 'Content-Type: application/json' -d '{"carat":1}' http://127.0.0.1:8080/price.Price/Estimate)
+answer=$(curl -sS --fail-with-body --retry 60 --retry-delay 1 --retry-all-errors -H 'Content-Type: application/json' -d '{"carat":1}' "$address/price.Price/Estimate")
 case $answer in *price*EUR*) say restarted "$answer" ;; *) echo "a wrong answer after a restart: $answer" && exit 1 ;; esac
 
 compose down -v --timeout 60 >/dev/null 2>&1
