@@ -3,6 +3,7 @@ module github.com/konstellation-io/kre/e2e
 go 1.26.0
 
 require (
+	github.com/konstellation-io/kre/kit v0.0.0-00010101000000-000000000000
 	github.com/konstellation-io/kre/krt v0.0.0
 	github.com/konstellation-io/kre/proto v0.0.0
 	github.com/nats-io/nats.go v1.55.0

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/e2e/harness"
+	"github.com/konstellation-io/kre/kit/ports"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -61,10 +62,9 @@ func (s *server) kill() {
 // freePort is a port that nobody listens on now.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	defer listener.Close() //nolint:errcheck // its number is all that is wanted
-	return listener.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // An engine on stores of one's own; each store is killed once and started again.

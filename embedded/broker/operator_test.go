@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konstellation-io/kre/embedded/broker"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // serve names the operator's folder that a child of this test serves.
@@ -378,10 +379,9 @@ func TestANatsServerOfItsOwnRunsWithTheConfiguration(t *testing.T) {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 func TestTakesATokenWithManyPermissions(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/konstellation-io/kre/embedded/documents"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 func start(t *testing.T, o documents.Options) *documents.Server {
@@ -193,12 +194,12 @@ func TestFindsItsDocumentsAgainAfterARestart(t *testing.T) {
 }
 
 func TestListensWhereItIsTold(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	s := start(t, documents.Options{Addr: l.Addr().String()})
-	require.Equal(t, l.Addr().String(), s.Addr())
-	require.Equal(t, "mongodb://"+l.Addr().String()+"/", s.URI())
+	address := ports.Address(ports.Loopback, port)
+	s := start(t, documents.Options{Addr: address})
+	require.Equal(t, address, s.Addr())
+	require.Equal(t, "mongodb://"+address+"/", s.URI())
 }
 
 func TestRefusesToListenForOtherMachines(t *testing.T) {

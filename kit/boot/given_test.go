@@ -2,12 +2,13 @@ package boot
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 func TestAValueMayBeGivenByTheNameOfItsFile(t *testing.T) {
@@ -35,10 +36,9 @@ func TestAValueMayBeGivenByTheNameOfItsFile(t *testing.T) {
 }
 
 func TestAProbeTellsWhetherTheProgramIsReady(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	address := ports.Address(ports.Loopback, port)
 	probe := func() int {
 		return newProgram().run(func(context.Context, *Process, config) error {
 			require.FailNow(t, "a probe runs nothing")

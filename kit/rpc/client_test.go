@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/rpc"
 	"github.com/konstellation-io/kre/kit/telemetry"
 )
@@ -46,15 +47,15 @@ func TestAClientSendsItsTokenWithEveryCall(t *testing.T) {
 }
 
 func TestAClientFindsAServerThatComesBack(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	conn, err := rpc.Dial(listener.Addr().String(), rpc.ClientOptions{})
+	address := ports.Address(ports.Loopback, port)
+	conn, err := rpc.Dial(address, rpc.ClientOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	require.Equal(t, codes.Unavailable, status.Code(do(t.Context(), conn)))
 
-	again, err := net.Listen("tcp", listener.Addr().String())
+	again, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	server := grpc.NewServer()
 	served := make(chan error, 1)

@@ -3,6 +3,7 @@ module github.com/konstellation-io/kre/runner-sdk/spec
 go 1.26.0
 
 require (
+	github.com/konstellation-io/kre/kit v0.0.0-00010101000000-000000000000
 	github.com/konstellation-io/kre/krt v0.0.0
 	github.com/konstellation-io/kre/runner-sdk/go v0.0.0
 	github.com/nats-io/jwt/v2 v2.8.2
@@ -31,3 +32,5 @@ require (
 replace github.com/konstellation-io/kre/krt => ../../krt
 
 replace github.com/konstellation-io/kre/runner-sdk/go => ../go
+
+replace github.com/konstellation-io/kre/kit => ../../kit

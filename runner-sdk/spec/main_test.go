@@ -2,7 +2,6 @@ package spec_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // Where they are set, this binary is a broker instead of a test: one that is to be restarted has to be a process of its
@@ -78,10 +79,7 @@ func endWithParent() {
 // freePort returns a port that nobody listens on.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, listener.Close()) }()
-	address, ok := listener.Addr().(*net.TCPAddr)
-	require.True(t, ok)
-	return address.Port
+	return port
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/konstellation-io/kre/admin-api/internal/mongostore"
 	"github.com/konstellation-io/kre/embedded/documents"
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // realMongo names a MongoDB server, in which each test makes a database of its own and removes it.
@@ -108,10 +109,9 @@ func TestPurgesMoreThanFitsIntoOneCommand(t *testing.T) {
 }
 
 func TestAServerThatIsAwayIsUnavailableAndItsErrorIsForTheLogOnly(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
+	addr := ports.Address(ports.Loopback, port)
 	_, err = mongostore.Open(t.Context(), "mongodb://"+addr, "kre", mongostore.Options{Timeout: 50 * time.Millisecond})
 	requireAway(t, err, addr)
 }

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/krt/protos"
 )
 
@@ -271,10 +272,9 @@ func TestTheTimeoutEndsACall(t *testing.T) {
 }
 
 func TestWhereNothingListensItSaysHowToStartSomething(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	addr := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	addr := ports.Address(ports.Loopback, port)
 	_, _, err = kre(t, Command{RPC: "Greet", Addr: addr}, "")
 	require.EqualError(t, err, "nothing answers at "+addr+
 		": start a version with `kre run` in another terminal, or say with --addr where one runs (connection refused)")

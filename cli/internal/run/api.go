@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
-	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/host/launch"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 	"github.com/konstellation-io/kre/kit/rpc"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
@@ -30,18 +30,28 @@ const (
 	apiCallTimeout  = 30 * time.Second
 )
 
-// startAPI starts runtime-api and returns when it can be called.
+// startAPI starts runtime-api and returns when it can be called. What it returns is to be stopped also after an error.
 func (s *session) startAPI(ctx context.Context) (*api, error) {
-	port, err := ports.Pick(0)
-	if err != nil {
-		return nil, err
+	for try := 1; ; try++ {
+		port, err := ports.Pick(nil)
+		if err != nil {
+			return nil, err
+		}
+		a, err := s.startAPIAt(ctx, ports.Address(ports.Loopback, port))
+		if err == nil || ctx.Err() != nil || try == portTries || ports.Free(ports.Loopback, port) {
+			return a, err
+		}
+		a.stop(0)
 	}
+}
+
+func (s *session) startAPIAt(ctx context.Context, address string) (*api, error) {
 	a, token := &api{}, rand.Text()
 	env := launch.Inherited(os.Environ())
 	env["KRE_NATS_URL"] = s.broker.URL()
 	env["KRE_LOG_FORMAT"] = "json"
 	env["KRE_LOG_LEVEL"] = s.logLevel()
-	env["KRE_GRPC_ADDR"] = ports.Address(port)
+	env["KRE_GRPC_ADDR"] = address
 	env["KRE_SERVICE_TOKEN"] = token
 	spec := proc.Spec{
 		Name: "runtime-api", Path: filepath.Join(s.libexec, "runtime-api"), Dir: s.dir,
@@ -55,7 +65,8 @@ func (s *session) startAPI(ctx context.Context) (*api, error) {
 	if err := a.process.WaitReady(ctx); err != nil {
 		return a, err
 	}
-	if a.conn, err = rpc.Dial(ports.Address(port), rpc.ClientOptions{Token: token}); err != nil {
+	var err error
+	if a.conn, err = rpc.Dial(address, rpc.ClientOptions{Token: token}); err != nil {
 		return a, err
 	}
 	a.client = runtimev1.NewVersionServiceClient(a.conn)

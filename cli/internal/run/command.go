@@ -13,8 +13,8 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/guard"
 	"github.com/konstellation-io/kre/cli/internal/interrupt"
 	"github.com/konstellation-io/kre/cli/internal/libexec"
-	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // Command is the command line.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/host/launch"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -110,7 +110,7 @@ func (s *session) newNode(n node) (*part, error) {
 // newEntrypoint makes the part of the entrypoint.
 func (s *session) newEntrypoint() (*part, error) {
 	command := s.launching().Entrypoint(s.current.prepared.GetEntrypoint(), filepath.Join(s.libexec, "entrypoint"),
-		ports.Address(s.grpc), ports.Address(s.http))
+		ports.Address(ports.Loopback, s.grpc), ports.Address(ports.Loopback, s.http))
 	return s.newPart(entrypointKey, command, []string{entrypointKey}, "")
 }
 
@@ -153,7 +153,7 @@ func (s *session) startNode(ctx context.Context, n node) error {
 	return p.waitReady(ctx)
 }
 
-// portTries is how often the entrypoint is given other ports when somebody takes them between our look and its start.
+// portTries is how often a program is given other ports when somebody takes them between our look and its start.
 const portTries = 3
 
 // startEntrypoint starts the entrypoint for the first time.
@@ -170,7 +170,7 @@ func (s *session) startEntrypoint(ctx context.Context) error {
 		s.entrypoint = p
 		p.start(s.super)
 		err = p.waitReady(ctx)
-		if err == nil || ctx.Err() != nil || try == portTries || ports.Free(s.grpc) && ports.Free(s.http) {
+		if err == nil || ctx.Err() != nil || try == portTries || ports.Free(ports.Loopback, s.grpc) && ports.Free(ports.Loopback, s.http) {
 			return err
 		}
 		p.wait()

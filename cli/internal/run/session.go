@@ -13,10 +13,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/cli/internal/run/watch"
 	"github.com/konstellation-io/kre/embedded/broker"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -89,7 +89,7 @@ func runVersion(ctx context.Context, settings settings) (err error) {
 		s.end() // so that the reason is the last thing on the screen
 		return s.startFailed(err)
 	}
-	state := State{GRPC: ports.Address(s.grpc), HTTP: ports.Address(s.http), NATS: s.broker.URL(), PID: os.Getpid()}
+	state := State{GRPC: ports.Address(ports.Loopback, s.grpc), HTTP: ports.Address(ports.Loopback, s.http), NATS: s.broker.URL(), PID: os.Getpid()}
 	if err := state.write(s.source.state); err != nil {
 		return err
 	}
@@ -311,16 +311,20 @@ func (s *session) serve(ctx context.Context) error {
 }
 
 func (s *session) choosePorts() error {
-	var err error
-	if s.grpc, err = ports.Pick(s.grpcPort); err != nil {
-		return err
-	}
-	if s.http, err = ports.Pick(s.httpPort); err != nil {
-		return err
-	}
-	for _, port := range []struct{ wanted, got int }{{s.grpcPort, s.grpc}, {s.httpPort, s.http}} {
-		if port.wanted != 0 && port.wanted != port.got {
-			s.screen.Warn("", "port %d is taken: %d instead", port.wanted, port.got)
+	for _, port := range []struct {
+		wanted int
+		got    *int
+	}{{s.grpcPort, &s.grpc}, {s.httpPort, &s.http}} {
+		*port.got = port.wanted
+		if port.wanted != 0 && ports.Free(ports.Loopback, port.wanted) {
+			continue
+		}
+		var err error
+		if *port.got, err = ports.Pick(func(picked int) bool { return picked != s.grpc }); err != nil {
+			return err
+		}
+		if port.wanted != 0 {
+			s.screen.Warn("", "port %d is taken: %d instead", port.wanted, *port.got)
 		}
 	}
 	return nil

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"time"
 
-	"github.com/konstellation-io/kre/cli/internal/ports"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // chosen are the ports of the engine. They are kept: processes of runtimes outlive a kre up that is killed, and look for
@@ -75,14 +74,6 @@ func choosePorts(ctx context.Context, file string, want wanted, taken func(wante
 // settling is how long a kept port may still be held by what a killed kre up has left.
 const settling = 2 * time.Second
 
-// Ports are picked below those that systems give to connections: who looks for a server there again and again while it is
-// away would sooner or later be connected to itself, and hold the port.
-const (
-	firstPicked = 20000
-	lastPicked  = 31999
-	pickTries   = 100
-)
-
 // picker never gives a port twice.
 type picker struct {
 	used    map[int]bool
@@ -92,7 +83,7 @@ type picker struct {
 // pick is the wanted port if it is free, else the kept one, else another; 0 stands for none.
 func (p picker) pick(ctx context.Context, wanted, kept int) (int, error) {
 	for wanted == 0 || wanted == kept {
-		if kept == 0 || ports.Free(kept) || time.Now().After(p.settled) {
+		if kept == 0 || ports.Free(ports.Loopback, kept) || time.Now().After(p.settled) {
 			break
 		}
 		select {
@@ -106,21 +97,11 @@ func (p picker) pick(ctx context.Context, wanted, kept int) (int, error) {
 			return port, nil
 		}
 	}
-	for range pickTries {
-		if port := firstPicked + rand.IntN(lastPicked-firstPicked); p.take(port) {
-			return port, nil
-		}
-	}
-	for {
-		port, err := ports.Pick(0)
-		if err != nil || p.take(port) {
-			return port, err
-		}
-	}
+	return ports.Pick(p.take)
 }
 
 func (p picker) take(port int) bool {
-	if p.used[port] || !ports.Free(port) {
+	if p.used[port] || !ports.Free(ports.Loopback, port) {
 		return false
 	}
 	p.used[port] = true

@@ -13,10 +13,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/cli/internal/secrets"
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -189,7 +189,7 @@ func (e *engine) openLogs() error {
 }
 
 func (e *engine) state() State {
-	return State{PID: os.Getpid(), HTTP: "http://" + ports.Address(e.ports.HTTP), GRPC: ports.Address(e.ports.GRPC)}
+	return State{PID: os.Getpid(), HTTP: "http://" + ports.Address(ports.Loopback, e.ports.HTTP), GRPC: ports.Address(ports.Loopback, e.ports.GRPC)}
 }
 
 // sayReady tells where the engine is, and what to do next.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/host/launch"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -54,7 +54,7 @@ func (e *engine) service(name string, own map[string]string) proc.Spec {
 func (e *engine) managerSpec() proc.Spec {
 	return e.service(k8sManager, map[string]string{
 		"KRE_CLUSTER":                 "process",
-		"KRE_GRPC_ADDR":               ports.Address(e.ports.Manager),
+		"KRE_GRPC_ADDR":               ports.Address(ports.Loopback, e.ports.Manager),
 		"KRE_DATA_DIR":                e.data,
 		"KRE_LIBEXEC":                 e.libexec,
 		"KRE_NATS_URL":                e.stores.nats,
@@ -72,11 +72,11 @@ func (e *engine) managerSpec() proc.Spec {
 
 func (e *engine) adminSpec() proc.Spec {
 	return e.service(adminAPI, map[string]string{
-		"KRE_GRPC_ADDR":      ports.Address(e.ports.GRPC),
-		"KRE_HTTP_ADDR":      ports.Address(e.ports.HTTP),
+		"KRE_GRPC_ADDR":      ports.Address(ports.Loopback, e.ports.GRPC),
+		"KRE_HTTP_ADDR":      ports.Address(ports.Loopback, e.ports.HTTP),
 		"KRE_MONGO_URI":      e.stores.mongo,
 		"KRE_MONGO_DATABASE": "kre",
-		"KRE_MANAGER_ADDR":   ports.Address(e.ports.Manager),
+		"KRE_MANAGER_ADDR":   ports.Address(ports.Loopback, e.ports.Manager),
 		"KRE_ADMIN_TOKEN":    e.secrets.AdminToken,
 		"KRE_KEYSET_FILE":    e.secrets.Keyset(),
 	})

@@ -7,11 +7,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/konstellation-io/kre/cli/internal/ports"
 	"github.com/konstellation-io/kre/cli/internal/secrets"
 	"github.com/konstellation-io/kre/embedded/broker"
 	"github.com/konstellation-io/kre/embedded/documents"
 	"github.com/konstellation-io/kre/embedded/objects"
+	"github.com/konstellation-io/kre/kit/ports"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -53,7 +53,7 @@ func openStores(ctx context.Context, o storesOptions) (*stores, error) {
 	if s.mongo == "" {
 		group.Go(func() (err error) {
 			s.documents, err = documents.Start(ctx, documents.Options{
-				Dir: filepath.Join(o.dir, "documents"), Addr: ports.Address(o.ports.Documents), Logger: o.log.Named("documents"),
+				Dir: filepath.Join(o.dir, "documents"), Addr: ports.Address(ports.Loopback, o.ports.Documents), Logger: o.log.Named("documents"),
 			})
 			if err == nil {
 				s.mongo = s.documents.URI()
@@ -64,7 +64,7 @@ func openStores(ctx context.Context, o storesOptions) (*stores, error) {
 	if s.s3.endpoint == "" {
 		group.Go(func() (err error) {
 			s.objects, err = objects.Start(ctx, objects.Options{
-				Dir: filepath.Join(o.dir, "objects"), Addr: ports.Address(o.ports.Objects),
+				Dir: filepath.Join(o.dir, "objects"), Addr: ports.Address(ports.Loopback, o.ports.Objects),
 				AccessKey: o.secrets.S3AccessKey, SecretKey: o.secrets.S3SecretKey, Logger: o.log.Named("objects"),
 			})
 			if err == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konstellation-io/kre/cli/internal/cliconfig"
-	"github.com/konstellation-io/kre/cli/internal/ports"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -39,7 +39,7 @@ func TestATakenPortIsReplacedAndTold(t *testing.T) {
 	first, err := choosePorts(t.Context(), file, wanted{}, noneTaken(t))
 	require.NoError(t, err)
 	for _, port := range []int{first.Objects, first.HTTP} {
-		stranger, err := net.Listen("tcp", ports.Address(port))
+		stranger, err := net.Listen("tcp", ports.Address(ports.Loopback, port))
 		require.NoError(t, err)
 		defer stranger.Close() //nolint:errcheck // only its port matters
 	}

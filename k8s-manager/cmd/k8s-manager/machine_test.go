@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/embedded/broker"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/rpc"
 	"github.com/konstellation-io/kre/krt/archive"
 	managerv1 "github.com/konstellation-io/kre/proto/gen/go/kre/manager/v1"
@@ -84,10 +84,9 @@ func newMachine(t *testing.T, env ...string) *machine {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, listener.Close()) }()
-	return listener.Addr().String()
+	return ports.Address(ports.Loopback, port)
 }
 
 // start starts k8s-manager, and returns when it is ready.

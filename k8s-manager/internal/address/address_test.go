@@ -66,7 +66,7 @@ func (c *client) ask(text string) string {
 }
 
 func TestBothPortsLeadWhereTheFileSays(t *testing.T) {
-	grpcTarget, httpTarget := listen(t, "127.0.0.1:0", named("grpc")), listen(t, "127.0.0.1:0", named("http"))
+	grpcTarget, httpTarget := listen(t, anywhere(t), named("grpc")), listen(t, anywhere(t), named("http"))
 	target := address.Target{GRPC: grpcTarget.Addr().String(), HTTP: httpTarget.Addr().String()}
 	h := hold(t, &target)
 	require.Equal(t, target, h.acknowledged())
@@ -75,7 +75,7 @@ func TestBothPortsLeadWhereTheFileSays(t *testing.T) {
 }
 
 func TestAChangeOfTheFileLeadsNewConnectionsElsewhereAndLeavesOpenOnesAlone(t *testing.T) {
-	a, b := listen(t, "127.0.0.1:0", named("a")), listen(t, "127.0.0.1:0", named("b"))
+	a, b := listen(t, anywhere(t), named("a")), listen(t, anywhere(t), named("b"))
 	h := hold(t, &address.Target{HTTP: a.Addr().String()})
 	open := dial(t, h.HTTP)
 	require.Equal(t, "a 1", open.ask("1"))
@@ -90,7 +90,7 @@ func TestAChangeOfTheFileLeadsNewConnectionsElsewhereAndLeavesOpenOnesAlone(t *t
 
 func TestTheEndOfOneDirectionIsTheEndOfThatDirectionOnly(t *testing.T) {
 	// It answers when it has read everything.
-	summing := listen(t, "127.0.0.1:0", func(conn net.Conn) {
+	summing := listen(t, anywhere(t), func(conn net.Conn) {
 		defer func() { _ = conn.Close() }()
 		all, err := io.ReadAll(conn)
 		if err != nil {
@@ -114,7 +114,7 @@ func TestTheEndOfOneDirectionIsTheEndOfThatDirectionOnly(t *testing.T) {
 }
 
 func TestATargetThatRestartsRefusesNobody(t *testing.T) {
-	first := listen(t, "127.0.0.1:0", named("first"))
+	first := listen(t, anywhere(t), named("first"))
 	at := first.Addr().String()
 	h := hold(t, &address.Target{HTTP: at})
 	require.Equal(t, "first 1", dial(t, h.HTTP).ask("1"))
@@ -129,13 +129,13 @@ func TestATargetThatRestartsRefusesNobody(t *testing.T) {
 }
 
 func TestWhoWaitsForATargetThatDoesNotAnswerIsLedToTheNextOne(t *testing.T) {
-	gone := listen(t, "127.0.0.1:0", named("gone"))
+	gone := listen(t, anywhere(t), named("gone"))
 	require.NoError(t, gone.Close())
 	h := hold(t, &address.Target{HTTP: gone.Addr().String()})
 	waiting := dial(t, h.HTTP)
 	_, err := fmt.Fprintln(waiting, "1")
 	require.NoError(t, err)
-	next := listen(t, "127.0.0.1:0", named("next"))
+	next := listen(t, anywhere(t), named("next"))
 	h.lead(address.Target{HTTP: next.Addr().String()})
 	line, err := waiting.lines.ReadString('\n')
 	require.NoError(t, err)
@@ -189,7 +189,7 @@ func TestNowhereIsToldInASentenceUntilSomethingIsPublished(t *testing.T) {
 	serving.Go(func() { _ = server.Serve(listener) })
 	defer serving.Wait()
 	defer server.Stop()
-	web := listen(t, "127.0.0.1:0", named("web"))
+	web := listen(t, anywhere(t), named("web"))
 	h.lead(address.Target{GRPC: listener.Addr().String(), HTTP: web.Addr().String()})
 	require.Equal(t, "web 1", dial(t, h.HTTP).ask("1"))
 	eventually(t, "it has moved", func() bool { return check(conn) == nil })
@@ -207,19 +207,19 @@ func TestNowhereIsToldInASentenceUntilSomethingIsPublished(t *testing.T) {
 }
 
 func TestAFileThatCannotBeReadChangesNothing(t *testing.T) {
-	target := listen(t, "127.0.0.1:0", named("it"))
+	target := listen(t, anywhere(t), named("it"))
 	h := hold(t, &address.Target{HTTP: target.Addr().String()})
 	require.NoError(t, os.WriteFile(h.file, []byte("{"), 0o600))
 	eventually(t, "it complains", func() bool { return strings.Contains(h.output(), "it goes on as it was") })
 	require.Equal(t, "it 1", dial(t, h.HTTP).ask("1"))
-	next := listen(t, "127.0.0.1:0", named("next"))
+	next := listen(t, anywhere(t), named("next"))
 	h.lead(address.Target{HTTP: next.Addr().String()})
 	require.Equal(t, 1, strings.Count(h.output(), "it goes on as it was"))
 }
 
 func TestAtItsEndItLetsOpenConnectionsEnd(t *testing.T) {
 	began, goOn := make(chan struct{}, 1000), make(chan struct{})
-	slow := listen(t, "127.0.0.1:0", func(conn net.Conn) {
+	slow := listen(t, anywhere(t), func(conn net.Conn) {
 		defer func() { _ = conn.Close() }()
 		began <- struct{}{}
 		<-goOn

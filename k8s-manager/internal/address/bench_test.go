@@ -20,7 +20,7 @@ func back(conn net.Conn) {
 // ways are a connection straight to a server, and one through an address.
 func ways(b *testing.B, serve func(net.Conn)) map[string]string {
 	b.Helper()
-	server := listen(b, "127.0.0.1:0", serve)
+	server := listen(b, anywhere(b), serve)
 	h := hold(b, &address.Target{HTTP: server.Addr().String()})
 	return map[string]string{"straight": server.Addr().String(), "through the address": h.HTTP}
 }

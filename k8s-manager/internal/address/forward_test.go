@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // counting stands for whoever answers in place of a version.
@@ -18,15 +20,14 @@ type counting struct {
 func (c *counting) Hand(conn net.Conn) { c.handed <- conn }
 
 func TestATargetThatNeverAnswersIsGivenUpAfterItsTime(t *testing.T) {
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	gone, err := ports.Pick(nil)
 	require.NoError(t, err)
-	require.NoError(t, gone.Close())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, listener.Close()) }()
 	p := newPort(listener, zap.NewNop())
 	p.patience = 50 * time.Millisecond
-	p.to = gone.Addr().String()
+	p.to = ports.Address(ports.Loopback, gone)
 	handed := &counting{handed: make(chan net.Conn, 1)}
 	p.nowhere = handed
 	client, err := net.Dial("tcp", listener.Addr().String())

@@ -16,6 +16,7 @@ import (
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/address"
 	"github.com/konstellation-io/kre/kit/boot"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // patience is how long a condition may take to come true: far more than it does, so that a busy machine fails no test.
@@ -162,6 +163,14 @@ func eventually(t testing.TB, what string, condition func() bool) {
 		require.True(t, time.Now().Before(deadline), "waited in vain until %s", what)
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// anywhere is an address at which nobody listens.
+func anywhere(t testing.TB) string {
+	t.Helper()
+	port, err := ports.Pick(nil)
+	require.NoError(t, err)
+	return ports.Address(ports.Loopback, port)
 }
 
 // listen opens a port that serve answers, each connection in a goroutine of its own.

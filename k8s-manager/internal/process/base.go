@@ -15,6 +15,7 @@ import (
 
 	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -74,7 +75,7 @@ func (rt *runtime) keepAPI(ctx context.Context) error {
 	current := rt.api
 	port := rt.record.APIPort
 	rt.mu.Unlock()
-	if rt.inTheWay(current, rt.path("runtime-api"), loopback, port) || port == 0 {
+	if rt.inTheWay(current, rt.path("runtime-api"), ports.Loopback, port) || port == 0 {
 		if err := rt.endBase(ctx, &rt.api, "runtime-api", 0); err != nil {
 			return err
 		}
@@ -93,7 +94,7 @@ func (rt *runtime) keepAPI(ctx context.Context) error {
 		return err
 	}
 	command := launch.Command{Path: program.Path, Env: map[string]string{
-		"KRE_NATS_URL": rt.c.o.NATSURL, "KRE_GRPC_ADDR": hostPort(loopback, port), "KRE_SERVICE_TOKEN": rt.c.o.ServiceToken,
+		"KRE_NATS_URL": rt.c.o.NATSURL, "KRE_GRPC_ADDR": ports.Address(ports.Loopback, port), "KRE_SERVICE_TOKEN": rt.c.o.ServiceToken,
 		"KRE_RUNTIME": rt.name, "KRE_NATS_ACCOUNT_SEED_FILE": rt.path(accountSeedFile),
 		"KRE_S3_ENDPOINT": rt.c.o.S3.Endpoint, "KRE_S3_ACCESS_KEY": rt.c.o.S3.AccessKey,
 		"KRE_S3_SECRET_KEY": rt.c.o.S3.SecretKey, "KRE_S3_BUCKET": bucketPrefix + rt.name,
@@ -131,7 +132,7 @@ func (rt *runtime) keepAddress(ctx context.Context) error {
 		record.GRPCPort, record.HTTPPort = grpc, http
 	}
 	command := launch.Command{Path: rt.c.o.Address[0], Args: rt.c.o.Address[1:], StartTimeout: launch.DefaultStartTimeout, Env: map[string]string{
-		"KRE_GRPC_ADDR": hostPort(host, record.GRPCPort), "KRE_HTTP_ADDR": hostPort(host, record.HTTPPort),
+		"KRE_GRPC_ADDR": ports.Address(host, record.GRPCPort), "KRE_HTTP_ADDR": ports.Address(host, record.HTTPPort),
 		"KRE_ADDRESS_FILE": rt.path(addressFile), "KRE_ADDRESS_ACK_FILE": rt.path(addressAckFile),
 		"KRE_LOG_FORMAT": "json", "KRE_LOG_LEVEL": rt.c.o.LogLevel,
 	}}
@@ -146,7 +147,7 @@ func (rt *runtime) inTheWay(p *part, dir, host string, port int) bool {
 	rt.mu.Lock()
 	runs := p.mayRun(filepath.Join(dir, "state.json"))
 	rt.mu.Unlock()
-	return !runs && !isFree(host, port)
+	return !runs && !ports.Free(host, port)
 }
 
 // keep makes one of the runtime's own processes run as the command says, whose environment is without what is inherited.

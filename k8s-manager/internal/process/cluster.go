@@ -26,7 +26,7 @@ type Cluster struct {
 	inherited map[string]string // what every process gets of our own environment
 	telemetry map[string]string // what those of the platform get besides
 	super     *proc.Supervisor
-	ports     *ports
+	ports     *keeper
 	begin     func(*loop)
 	// apiProgram is the program runtime-api as it was when it was first asked for.
 	apiProgram func() (launch.Program, error)
@@ -68,7 +68,7 @@ func Open(o Options) (*Cluster, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{
-		o: o, inherited: launch.Inherited(os.Environ()), telemetry: launch.Telemetry(os.Environ()), ports: newPorts(), halt: cancel,
+		o: o, inherited: launch.Inherited(os.Environ()), telemetry: launch.Telemetry(os.Environ()), ports: newKeeper(), halt: cancel,
 		runtimes: make(map[string]*runtime), changed: make(map[string]func()), watchers: make(map[int]func(string)),
 	}
 	c.super = proc.New(proc.Options{Observer: c})

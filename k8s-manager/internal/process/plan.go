@@ -20,6 +20,7 @@ import (
 
 	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/krt/manifest"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
 )
@@ -125,7 +126,7 @@ func (v *version) jobs(p *plan, record versionRecord, kept keptRecord) ([]job, e
 	bare.Platform = map[string]string{}
 
 	program := filepath.Join(v.rt.c.o.Libexec, "entrypoint")
-	at := addressRecord{GRPC: hostPort(loopback, kept.GRPCPort), HTTP: hostPort(loopback, kept.HTTPPort)}
+	at := addressRecord{GRPC: ports.Address(ports.Loopback, kept.GRPCPort), HTTP: ports.Address(ports.Loopback, kept.HTTPPort)}
 	command := settings.Entrypoint(p.prepared.GetEntrypoint(), program, at.GRPC, at.HTTP)
 	maps.Copy(command.Env, v.rt.c.telemetry)
 	command.Env["KRE_DRAIN_SECONDS"] = "1" // it is told to end when nobody waits there, or nobody may any more

@@ -16,6 +16,7 @@ import (
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // runtime is a runtime of this machine, and who looks after it.
@@ -192,7 +193,7 @@ func (rt *runtime) runtimeAPI() (RuntimeAPI, error) {
 	if !rt.api.ready() {
 		return nil, fault.New(fault.Unavailable, "the runtime's own service, runtime-api, is not ready%s", because(rt.api))
 	}
-	at := hostPort(loopback, rt.record.APIPort)
+	at := ports.Address(ports.Loopback, rt.record.APIPort)
 	if rt.client != nil && rt.dialled == at {
 		return rt.client, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
 )
@@ -85,7 +86,7 @@ func (v *version) freePorts(ctx context.Context) error {
 	kept, p := v.kept, v.parts[entrypoint]
 	runs := p.mayRun(v.stateFile(entrypoint))
 	v.rt.mu.Unlock()
-	if runs || kept.GRPCPort == 0 || isFree(loopback, kept.GRPCPort) && isFree(loopback, kept.HTTPPort) {
+	if runs || kept.GRPCPort == 0 || ports.Free(ports.Loopback, kept.GRPCPort) && ports.Free(ports.Loopback, kept.HTTPPort) {
 		return nil
 	}
 	v.log.Warn("somebody else has taken a port of the entrypoint: it gets others",

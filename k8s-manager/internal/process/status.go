@@ -10,6 +10,7 @@ import (
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -26,11 +27,11 @@ func (rt *runtime) status(now time.Time) lifecycle.RuntimeStatus {
 	s.Phase, s.Reason = rt.phase()
 	if rt.record.GRPCPort != 0 {
 		host := advertised(rt.c.o.PublicHost)
-		s.GRPCAddress = hostPort(host, rt.record.GRPCPort)
-		s.HTTPAddress = "http://" + hostPort(host, rt.record.HTTPPort)
+		s.GRPCAddress = ports.Address(host, rt.record.GRPCPort)
+		s.HTTPAddress = "http://" + ports.Address(host, rt.record.HTTPPort)
 	}
 	if rt.record.APIPort != 0 {
-		s.RuntimeAPIAddress = hostPort(loopback, rt.record.APIPort)
+		s.RuntimeAPIAddress = ports.Address(ports.Loopback, rt.record.APIPort)
 	}
 	for _, v := range rt.versions {
 		s.Versions = append(s.Versions, v.status())

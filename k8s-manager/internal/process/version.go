@@ -16,6 +16,7 @@ import (
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -250,7 +251,7 @@ func (v *version) address() addressRecord {
 	if v.kept.GRPCPort == 0 {
 		return addressRecord{}
 	}
-	return addressRecord{GRPC: hostPort(loopback, v.kept.GRPCPort), HTTP: hostPort(loopback, v.kept.HTTPPort)}
+	return addressRecord{GRPC: ports.Address(ports.Loopback, v.kept.GRPCPort), HTTP: ports.Address(ports.Loopback, v.kept.HTTPPort)}
 }
 
 // runsSomething tells whether any process of it runs.

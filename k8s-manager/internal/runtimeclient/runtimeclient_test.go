@@ -13,6 +13,7 @@ import (
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/runtimeclient"
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/rpc"
 	"github.com/konstellation-io/kre/krt/archive"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
@@ -143,10 +144,9 @@ func TestAllPackagesAreRemoved(t *testing.T) {
 }
 
 func TestAServiceThatIsNotThereIsUnavailable(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	client, err := runtimeclient.Dial(listener.Addr().String(), rpc.ClientOptions{})
+	client, err := runtimeclient.Dial(ports.Address(ports.Loopback, port), rpc.ClientOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	require.Equal(t, fault.Unavailable, fault.KindOf(client.Remove(t.Context(), "v1")))

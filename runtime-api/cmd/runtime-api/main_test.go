@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/konstellation-io/kre/kit/ports"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
 	main "github.com/konstellation-io/kre/runtime-api/cmd/runtime-api"
 	"github.com/konstellation-io/kre/runtime-api/internal/storetest"
@@ -75,10 +76,9 @@ func startBroker(t *testing.T, address string) {
 // freeAddress returns an address at which nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, listener.Close()) }()
-	return listener.Addr().String()
+	return ports.Address(ports.Loopback, port)
 }
 
 func TestServesFromTheMomentItsBrokerIsThereUntilItIsToldToEnd(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/krt/plan"
 	"github.com/konstellation-io/kre/runtime-api/internal/broker"
 )
@@ -181,10 +182,9 @@ func TestABrokerThatIsAwayIsUnavailableAndIsFoundAgain(t *testing.T) {
 }
 
 func TestABrokerThatWasNeverThereIsUnavailableAndItsTokenIsNotTold(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Pick(nil)
 	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	address := ports.Address(ports.Loopback, port)
 	b := connect(t, "nats://secret@"+address)
 	err = b.Apply(t.Context(), prices("prices-v1"))
 	require.Equal(t, fault.Unavailable, fault.KindOf(err))

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/krt/plan"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/broker"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/instance"
@@ -180,7 +181,9 @@ type natsServer struct {
 
 func startNATS(t testing.TB, port int, dir string) *natsServer {
 	if port == 0 {
-		port = server.RANDOM_PORT
+		var err error
+		port, err = ports.Pick(nil)
+		require.NoError(t, err)
 	}
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true, MaxPayload: 1 << 20,
