@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -55,15 +56,23 @@ async def until(check: Callable[[], Awaitable[bool]], what: str) -> None:
         await asyncio.sleep(0.02)
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on, below those that connections are given: they come and go all the time."""
+    while True:
+        port = random.randint(20000, 29999)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Server:
     """A nats-server process."""
 
     def __init__(self, folder: Path, batch_slots: int = 1000) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"nats://token@127.0.0.1:{self.port}"
         (folder / "nats.conf").write_text(
             f"""
