@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "unpack" {
 		os.Exit(unpack(os.Args[2], os.Args[3]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == bareNode {
+		fmt.Fprintln(os.Stderr, "bare node:", runBareNode(os.Args[2], os.Args[3]))
+		os.Exit(1)
+	}
 	flag.Parse()
 	code := m.Run()
 	if *out != "" && code == 0 {
