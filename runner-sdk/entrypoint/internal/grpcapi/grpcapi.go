@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,6 +48,7 @@ const (
 	handshake     = 10 * time.Second
 	connectionAge = 5 * time.Minute // so that connections spread over new replicas
 	streams       = 8192            // of one connection; what is more waits at the caller
+	workers       = 64              // goroutines kept for calls, each taken until its call is answered: their stacks need not grow anew
 	leastMoving   = 30 * time.Second
 	movingSlack   = 5 * time.Second
 )
@@ -71,7 +71,7 @@ func (s *Server) fresh() *grpc.Server {
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxConcurrentStreams(streams),
 		grpc.MaxRecvMsgSize(s.options.MaxRequestBytes),
-		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
+		grpc.NumStreamWorkers(workers),
 		grpc.UnknownServiceHandler(s.unknown),
 		grpc.ConnectionTimeout(handshake),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingsAllowed, PermitWithoutStream: true}),
