@@ -70,7 +70,7 @@ examples: build ## pack, run and call every example as its README says
 	@examples/run.sh
 
 .PHONY: bench
-bench: build ## measure, print and write build/bench.json
+bench: build $(NATS_SERVER) ## measure, print and write build/bench.json
 	@mkdir -p build && cd e2e && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench -out $(CURDIR)/build/bench.json
 	@cd admin-api && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench -into $(CURDIR)/build/bench.json
 

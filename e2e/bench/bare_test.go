@@ -45,8 +45,8 @@ func startBareChain(b *testing.B) *bareChain {
 	port, err := ports.Pick(nil)
 	require.NoError(b, err)
 	config := filepath.Join(dir, "nats.conf")
-	require.NoError(b, os.WriteFile(config, fmt.Appendf(nil, "listen: %q\njetstream { store_dir: %q }\n",
-		ports.Address(ports.Loopback, port), filepath.Join(dir, "js")), 0o600))
+	require.NoError(b, os.WriteFile(config, fmt.Appendf(nil, "listen: %q\njetstream { store_dir: %q }\nlog_file: %q\n",
+		ports.Address(ports.Loopback, port), filepath.Join(dir, "js"), filepath.Join(dir, "log")), 0o600))
 	url := "nats://" + ports.Address(ports.Loopback, port)
 	startBare(b, exec.Command(harness.Tool(b, "nats-server", "KRE_TEST_NATS_SERVER"), "-c", config))
 	connected := make(chan struct{})
