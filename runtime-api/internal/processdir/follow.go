@@ -20,6 +20,7 @@ const (
 	retryAfter  = 500 * time.Millisecond
 	maxBatch    = 1_000   // lines that are stored at once
 	batchBytes  = 4 << 20 // of them
+	endWithin   = time.Second
 )
 
 // Follower stores what the processes log. What was stored once is never stored again, whoever is killed when: a line
@@ -77,7 +78,7 @@ func (f *Follower) Run(ctx context.Context) {
 
 // leave keeps the positions for the next follower, if that can be done at once.
 func (f *Follower) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, endWithin)
 	defer cancel()
 	for name, version := range f.versions {
 		if err := f.keep(ctx, name, version); err != nil {
@@ -249,6 +250,9 @@ func (f *Follower) store(ctx context.Context, files []*logFile) (int, error) {
 	if len(batch) == 0 {
 		return 0, nil
 	}
+	// Broken off by the end of the process, it could be stored without its position being kept.
+	ctx, cancel := outlasting(ctx, endWithin)
+	defer cancel()
 	last, err := f.keeper.Append(ctx, batch)
 	if err != nil {
 		// Perhaps they are stored, perhaps others are: look again.
@@ -277,6 +281,16 @@ func (f *Follower) store(ctx context.Context, files []*logFile) (int, error) {
 type owned struct {
 	count int
 	last  int // index of its last record
+}
+
+// outlasting is a context that ends a while after ctx does.
+func outlasting(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 // merge takes the next records of all files, the oldest first; those of one file stay in their order. Nothing is removed.

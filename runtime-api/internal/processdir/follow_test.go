@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/runtime-api/internal/broker"
 	"github.com/konstellation-io/kre/runtime-api/internal/logbook"
+	"github.com/konstellation-io/kre/runtime-api/internal/processdir"
 )
 
 // unreliable is a keeper whose answers are lost, before or after it has done what it was asked.
@@ -170,6 +172,30 @@ func TestLinesThatWereDroppedAreNotStoredAgain(t *testing.T) {
 	_, end := f.follow(t, f.logs)
 	f.await(t, "prices-v1", 2)
 	end()
+	f.drop(t)
+	f.print(t, "prices-v1", "estimate.model-0", "new\n")
+	f.follow(t, f.logs)
+	require.Equal(t, "new", string(f.await(t, "prices-v1", 1)[0].Text))
+}
+
+// endsWhileStoring has its follower told to end when a batch is about to be stored.
+type endsWhileStoring struct {
+	logbook.Keeper
+	end context.CancelFunc
+}
+
+func (k *endsWhileStoring) Append(ctx context.Context, batch []logbook.Record) (uint64, error) {
+	k.end()
+	return k.Keeper.Append(ctx, batch)
+}
+
+func TestWhatIsBeingStoredWhenTheFollowerEndsIsNotStoredAgain(t *testing.T) {
+	f := open(t)
+	f.plan(t, "prices-v1")
+	f.print(t, "prices-v1", "estimate.model-0", "old 1\nold 2\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	processdir.NewFollower(f.dir, &endsWhileStoring{Keeper: f.logs, end: cancel}, zap.NewNop()).Run(ctx)
+	f.await(t, "prices-v1", 2)
 	f.drop(t)
 	f.print(t, "prices-v1", "estimate.model-0", "new\n")
 	f.follow(t, f.logs)
