@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/pkg/xattr"
 	"github.com/versity/versitygw/auth"
@@ -151,16 +152,32 @@ func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (
 		return nil, g.failure
 	case <-ctx.Done():
 		g.closing.Store(true)
-		err := errors.Join(ctx.Err(), server.ShutDown())
-		<-g.ended
-		return nil, err
+		return nil, errors.Join(ctx.Err(), g.shutDown())
 	}
 }
 
 func (g *gateway) close() error {
 	g.closing.Store(true)
-	err := g.server.ShutDown()
-	<-g.ended
+	err := g.shutDown()
 	g.backend.Shutdown()
 	return err
 }
+
+// shutDown returns when the server has ended. It says that it listens a moment before it can be told to end, and passes
+// over what it is told earlier: it is told again.
+func (g *gateway) shutDown() error {
+	for {
+		err := g.server.ShutDown()
+		if err != nil {
+			<-g.ended
+			return err
+		}
+		select {
+		case <-g.ended:
+			return nil
+		case <-time.After(toldAgain):
+		}
+	}
+}
+
+const toldAgain = 50 * time.Millisecond

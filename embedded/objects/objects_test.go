@@ -273,3 +273,11 @@ func TestSaysWhyItCannotStart(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, string(output), "address already in use")
 }
+
+func TestEndsAlsoInTheMomentInWhichItHasBegun(t *testing.T) {
+	for range 200 {
+		s, err := objects.Start(t.Context(), options(t.TempDir()))
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+	}
+}
