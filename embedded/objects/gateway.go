@@ -18,6 +18,8 @@ import (
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
 	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 const (
@@ -96,10 +98,11 @@ func serve(ctx context.Context, backend *posix.Posix, o Options) (*gateway, stri
 		return g, o.Addr, err
 	}
 	for range attempts {
-		var addr string
-		if addr, err = freeAddr(host); err != nil {
+		var free int
+		if free, err = ports.Pick(nil); err != nil {
 			return nil, "", err
 		}
+		addr := ports.Address(host, free)
 		var g *gateway
 		if g, err = listen(ctx, backend, addr, o); err == nil {
 			return g, addr, nil
@@ -109,14 +112,6 @@ func serve(ctx context.Context, backend *posix.Posix, o Options) (*gateway, stri
 		}
 	}
 	return nil, "", err
-}
-
-func freeAddr(host string) (string, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 func listen(ctx context.Context, backend *posix.Posix, addr string, o Options) (*gateway, error) {

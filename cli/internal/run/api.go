@@ -38,7 +38,7 @@ func (s *session) startAPI(ctx context.Context) (*api, error) {
 			return nil, err
 		}
 		a, err := s.startAPIAt(ctx, ports.Address(ports.Loopback, port))
-		if err == nil || ctx.Err() != nil || try == portTries || ports.Free(ports.Loopback, port) {
+		if !onOtherPorts(ctx, try, err, port) {
 			return a, err
 		}
 		a.stop(0)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -156,6 +157,12 @@ func (s *session) startNode(ctx context.Context, n node) error {
 // portTries is how often a program is given other ports when somebody takes them between our look and its start.
 const portTries = 3
 
+// onOtherPorts tells whether a program that did not start is to be tried on other ports: somebody has taken one of its own.
+func onOtherPorts(ctx context.Context, try int, err error, its ...int) bool {
+	return err != nil && ctx.Err() == nil && try < portTries &&
+		slices.ContainsFunc(its, func(port int) bool { return !ports.Free(ports.Loopback, port) })
+}
+
 // startEntrypoint starts the entrypoint for the first time.
 func (s *session) startEntrypoint(ctx context.Context) error {
 	for try := 1; ; try++ {
@@ -170,7 +177,7 @@ func (s *session) startEntrypoint(ctx context.Context) error {
 		s.entrypoint = p
 		p.start(s.super)
 		err = p.waitReady(ctx)
-		if err == nil || ctx.Err() != nil || try == portTries || ports.Free(ports.Loopback, s.grpc) && ports.Free(ports.Loopback, s.http) {
+		if !onOtherPorts(ctx, try, err, s.grpc, s.http) {
 			return err
 		}
 		p.wait()

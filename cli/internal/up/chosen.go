@@ -97,11 +97,13 @@ func (p picker) pick(ctx context.Context, wanted, kept int) (int, error) {
 			return port, nil
 		}
 	}
-	return ports.Pick(p.take)
+	return ports.Pick(p.reserve)
 }
 
-func (p picker) take(port int) bool {
-	if p.used[port] || !ports.Free(ports.Loopback, port) {
+func (p picker) take(port int) bool { return ports.Free(ports.Loopback, port) && p.reserve(port) }
+
+func (p picker) reserve(port int) bool {
+	if p.used[port] {
 		return false
 	}
 	p.used[port] = true
