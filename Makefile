@@ -25,6 +25,7 @@ export KRE_TEST_NATS_SERVER := $(NATS_SERVER)
 export KRE_TEST_OPENAPI     := $(TOOLS)/openapi/bin/python
 export KRE_TEST_GRPCURL     := $(GRPCURL)
 export KRE_TEST_PYTHON      := $(VENV)/bin/python
+export KRE_BENCH_PYTHON     := $(TOOLS)/bench/bin/python
 export KRE_BIN              := $(CURDIR)/bin
 
 .PHONY: help
@@ -47,6 +48,7 @@ carried: ## build what kre carries for projects: the Go SDK and the wheels of th
 .PHONY: generate
 generate: node_modules/.package-lock.json ## generate code from the protos
 	@npx --no-install buf generate
+	@npx --no-install buf generate --template buf.gen.python.yaml
 
 .PHONY: proto-release
 proto-release: node_modules/.package-lock.json ## take the protos as they are for what a later change may not break
@@ -70,7 +72,7 @@ examples: build ## pack, run and call every example as its README says
 	@examples/run.sh
 
 .PHONY: bench
-bench: build $(NATS_SERVER) ## measure, print and write build/bench.json
+bench: build $(NATS_SERVER) $(TOOLS)/bench/ready ## measure, print and write build/bench.json
 	@mkdir -p build && cd e2e && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench -out $(CURDIR)/build/bench.json
 	@cd admin-api && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench -into $(CURDIR)/build/bench.json
 
@@ -96,14 +98,14 @@ compose-test: build $(NATS_SERVER) $(COMPOSE) ## run docker-compose.yml for real
 test: test-go test-python test-e2e ## run every test
 
 .PHONY: test-go
-test-go: carried $(VENV)/ready $(NATS_SERVER)
+test-go: carried $(VENV)/ready $(NATS_SERVER) node_modules/.package-lock.json
 	@for module in $(filter-out e2e,$(MODULES)); do \
 	  echo "== $$module"; (cd $$module && go test -race ./...); \
 	done
 	@test -n "$${KRE_TEST_MONGO_URI:-}" || echo "mongostore: a real MongoDB was not tried: KRE_TEST_MONGO_URI is not set"
 
 .PHONY: test-python
-test-python: $(VENV)/ready $(NATS_SERVER)
+test-python: $(VENV)/ready
 	@echo "== runner-sdk/python"; cd runner-sdk/python && $(VENV)/bin/python -m pytest -q
 
 .PHONY: test-e2e
@@ -125,7 +127,7 @@ lint: $(GOLANGCI) $(VENV)/ready node_modules/.package-lock.json ## run the linte
 .PHONY: verify
 verify: generate ## check that generated code and go.mod files are fresh, and that each module builds alone
 	@for module in $(MODULES); do (cd $$module && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...); done
-	@git diff --exit-code -- . ':(exclude)build' && test -z "$$(git status --porcelain -- proto)" \
+	@git diff --exit-code -- . ':(exclude)build' && test -z "$$(git status --porcelain -- proto runner-sdk/python/src/kre/worker_pb2.py*)" \
 	  || { echo "generated code is not fresh: run make generate and commit the result"; exit 1; }
 
 ## ---- tools, pinned --------------------------------------------------------------------------------------------------
@@ -153,6 +155,10 @@ $(VENV)/ready: runner-sdk/python/requirements-dev.lock
 
 $(TOOLS)/openapi/ready: e2e/testdata/openapi/requirements.lock
 	@$(PYTHON) -m venv $(TOOLS)/openapi && $(TOOLS)/openapi/bin/pip install -q --require-hashes -r $<
+	@touch $@
+
+$(TOOLS)/bench/ready: e2e/bench/testdata/bare-python/requirements.lock
+	@$(PYTHON) -m venv $(TOOLS)/bench && $(TOOLS)/bench/bin/pip install -q --require-hashes -r $<
 	@touch $@
 
 # Not `npm ci`: it wants buf's packages of every platform in the lock, and a mirror may not have them all.

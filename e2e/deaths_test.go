@@ -50,6 +50,10 @@ func TestAPoisonMessageHarmsNoOther(t *testing.T) {
 			t.Parallel()
 			v := startSteps(t, language, onlyChain(t))
 			client := v.GRPC(t)
+			deaths := "5" // of these, the first two are not recorded
+			if language == harness.Python {
+				deaths = "3" // the runner sees each
+			}
 			// The poison is in the middle, so that good messages wait in the process that it kills.
 			const good, poison = 100, 50
 			problems := make([]string, good+1)
@@ -61,7 +65,7 @@ func TestAPoisonMessageHarmsNoOther(t *testing.T) {
 					id := fmt.Sprintf("poison-%d", i)
 					if i == poison {
 						_, code, message := overGRPC(client)(patience(t), "steps.Steps/Chain", fmt.Sprintf(`{"id":%q,"kill":"second"}`, id))
-						if code != codes.Internal || message != "second: the process ended 5 times while it handled this message" {
+						if code != codes.Internal || message != "second: the process ended "+deaths+" times while it handled this message" {
 							problems[i] = fmt.Sprintf("poison: %s: %s", code, message)
 						}
 						return
@@ -77,9 +81,10 @@ func TestAPoisonMessageHarmsNoOther(t *testing.T) {
 			v.Broker(t).WaitIdle(t)
 			letters := v.Broker(t).Messages(t, "dead_")
 			require.Len(t, letters, 1)
-			require.Equal(t, "5", letters[0].Header.Get("Kre-Attempts"))
+			require.Equal(t, deaths, letters[0].Header.Get("Kre-Attempts"))
 			require.Contains(t, string(letters[0].Data), "poison-50")
-			require.Len(t, v.runs(t, "poison-50"), 1+5, "first took it once, second died of it five times")
+			runs := v.runs(t, "poison-50")
+			require.Equal(t, deaths, strconv.Itoa(len(runs)-1), "first took it once, second died of it so often: %s", runs)
 		})
 	}
 }

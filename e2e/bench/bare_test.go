@@ -22,7 +22,7 @@ import (
 
 // The physical limit of a chain: the same three hops on bare NATS. A server with file storage, one stream for each hop and
 // one process for each node, which passes a message on, waits for no confirmation and acknowledges what it got when there
-// is one; no gRPC, no SDK, no ids, no confirmed replies.
+// is one; no gRPC, no SDK, no ids, no confirmed replies. The nodes are programs in Go, or in Python with its client of NATS.
 
 const bareNode = "bare-node" // the argument that makes this program a node, followed by URL and index
 
@@ -39,7 +39,16 @@ type bareChain struct {
 	waiting map[string]chan struct{}
 }
 
-func startBareChain(b *testing.B) *bareChain {
+// bareGo and barePython are the commands of a node.
+func bareGo(_ *testing.B, url string, index int) *exec.Cmd {
+	return exec.Command(os.Args[0], bareNode, url, strconv.Itoa(index))
+}
+
+func barePython(b *testing.B, url string, index int) *exec.Cmd {
+	return exec.Command(harness.Tool(b, "python3", "KRE_BENCH_PYTHON"), filepath.Join("testdata", "bare-python", "node.py"), url, strconv.Itoa(index))
+}
+
+func startBareChain(b *testing.B, node func(b *testing.B, url string, index int) *exec.Cmd) *bareChain {
 	b.Helper()
 	dir := b.TempDir()
 	port, err := ports.Pick(nil)
@@ -71,7 +80,7 @@ func startBareChain(b *testing.B) *bareChain {
 			Durable: "node", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second, MaxAckPending: 4096,
 		})
 		require.NoError(b, err)
-		startBare(b, exec.Command(os.Args[0], bareNode, url, strconv.Itoa(i)))
+		startBare(b, node(b, url, i))
 	}
 	_, err = conn.Subscribe(c.inbox+"*", func(msg *nats.Msg) {
 		id := strings.TrimPrefix(msg.Subject, c.inbox)

@@ -17,35 +17,93 @@ import (
 )
 
 const (
-	warmUp = 3 * time.Second
-	window = 10 * time.Second
+	warmUp = 2 * time.Second
+	window = 6 * time.Second
 )
+
+// chain is a version of three nodes that runs, and is called.
+type chain struct {
+	run  *harness.Run
+	call func(ctx context.Context, id string) error
+}
+
+func startChain(b *testing.B, project string) chain {
+	b.Helper()
+	p := harness.Copy(b, filepath.Join("testdata", project))
+	run := harness.Ready(b, harness.Options{Target: p.Dir, Args: []string{"--no-watch"}})
+	// A StringValue has the same bytes as a chain.Text, and its code is generated: the client is not what is measured.
+	request := wrapperspb.String(strings.Repeat("x", 98))
+	client := run.GRPC(b)
+	return chain{run, func(ctx context.Context, _ string) error {
+		return client.Conn.Invoke(ctx, "/chain.Chain/Pass", request, new(wrapperspb.StringValue))
+	}}
+}
+
+func (c *bareChain) caller() func(ctx context.Context, id string) error {
+	body := []byte(strings.Repeat("x", 100))
+	return func(ctx context.Context, id string) error { return c.call(ctx, id, body) }
+}
 
 // BenchmarkThroughput measures a closed loop through three Go nodes, 100-byte bodies, at-least-once, file storage, and the
 // same hops on bare NATS in turns with it: what machine and broker allow at the same time.
 func BenchmarkThroughput(b *testing.B) {
 	for b.Loop() {
-		p := harness.Copy(b, filepath.Join("testdata", "chain"))
-		run := harness.Ready(b, harness.Options{Target: p.Dir, Args: []string{"--no-watch"}})
-		// A StringValue has the same bytes as a chain.Text, and its code is generated: the client is not what is measured.
-		request := wrapperspb.String(strings.Repeat("x", 98))
-		client := run.GRPC(b)
-		call := func(ctx context.Context, _ string) error {
-			return client.Conn.Invoke(ctx, "/chain.Chain/Pass", request, new(wrapperspb.StringValue))
-		}
-		chain, body := startBareChain(b), []byte(strings.Repeat("x", 100))
-		bare := func(ctx context.Context, id string) error { return chain.call(ctx, id, body) }
-		one, oneBare := loop(b, 1, call), loop(b, 1, bare)
+		ours, bare := startChain(b, "chain"), startBareChain(b, bareGo).caller()
+		one, oneBare := loop(b, 1, ours.call), loop(b, 1, bare)
 		record(b, "go_c1_per_s", one.rate, "")
 		record(b, "go_c1_p50_ms", one.p50, "")
 		record(b, "go_c1_of_bare_nats", one.rate/oneBare.rate, fmt.Sprintf("of %.0f", oneBare.rate))
-		many, manyBare := loop(b, 32, call), loop(b, 32, bare)
+		many, manyBare := loop(b, 32, ours.call), loop(b, 32, bare)
 		record(b, "go_c32_per_s", many.rate, "at least 3000")
 		record(b, "go_c32_p50_ms", many.p50, "")
 		record(b, "go_c32_p99_ms", many.p99, "")
 		record(b, "go_c32_of_bare_nats", many.rate/manyBare.rate, fmt.Sprintf("of %.0f", manyBare.rate))
-		run.Stop(b)
+		ours.run.Stop(b)
 	}
+}
+
+// BenchmarkPython measures three Python nodes, each a runner and a worker, in turns with three Go nodes, and with the same
+// hops in Python on its client of NATS.
+func BenchmarkPython(b *testing.B) {
+	for b.Loop() {
+		golang, python, bare := startChain(b, "chain"), startChain(b, "chain-python"), startBareChain(b, barePython).caller()
+		var manyGo, manyPython, manyBare, oneGo, onePython results
+		for range rounds {
+			manyPython.add(loop(b, 32, python.call))
+			manyGo.add(loop(b, 32, golang.call))
+			manyBare.add(loop(b, 32, bare))
+			onePython.add(loop(b, 1, python.call))
+			oneGo.add(loop(b, 1, golang.call))
+		}
+		record(b, "python_c32_per_s", manyPython.rate(), "")
+		record(b, "python_c1_p50_ms", onePython.p50(), "")
+		record(b, "python_of_go_c32", manyPython.rate()/manyGo.rate(), fmt.Sprintf("of %.0f; at least 0.6", manyGo.rate()))
+		record(b, "python_of_bare_nats_py_c32", manyPython.rate()/manyBare.rate(), fmt.Sprintf("of %.0f; at least 0.8", manyBare.rate()))
+		record(b, "python_of_go_c1_p50", onePython.p50()/oneGo.p50(), fmt.Sprintf("of %.2f ms; at most 1.6", oneGo.p50()))
+		python.run.Stop(b)
+		golang.run.Stop(b)
+	}
+}
+
+// rounds is how often what is compared takes turns, so that a machine whose speed varies is the same for all.
+const rounds = 3
+
+// results are those of several loops.
+type results []result
+
+func (r *results) add(one result) { *r = append(*r, one) }
+
+func (r *results) rate() float64 { return r.median(func(one result) float64 { return one.rate }) }
+
+func (r *results) p50() float64 { return r.median(func(one result) float64 { return one.p50 }) }
+
+func (r *results) median(of func(result) float64) float64 {
+	var all []float64
+	for _, one := range *r {
+		all = append(all, of(one))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // result is what a closed loop measured: answers per second, and milliseconds to an answer.

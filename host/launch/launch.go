@@ -30,6 +30,7 @@ type Settings struct {
 	Files           map[string]string // absolute paths of configuration files by name: see WriteFiles
 	Platform        map[string]string // what every process gets besides; nil: Inherited(os.Environ())
 	LogLevel        string            // of the entrypoint; empty: info
+	NodeLogLevel    string            // of the nodes; empty: info
 }
 
 // Command is how every process of a node, or the entrypoint, is started.
@@ -67,6 +68,9 @@ func (s Settings) Node(node *runtimev1.Node, program Program) (Command, error) {
 		}
 	}
 	s.own(env)
+	if s.NodeLogLevel != "" {
+		env["KRE_LOG_LEVEL"] = s.NodeLogLevel
+	}
 	timeout := DefaultStartTimeout
 	if node.GetStartTimeout() != nil {
 		timeout = node.GetStartTimeout().AsDuration()

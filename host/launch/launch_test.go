@@ -66,6 +66,14 @@ func TestANodeCannotSayWhereTheBrokerIs(t *testing.T) {
 	require.NotContains(t, command.Env, "KRE_NATS_CREDS")
 }
 
+func TestANodeLogsFromTheLevelOnThatItIsGiven(t *testing.T) {
+	s := settings()
+	s.NodeLogLevel = "debug"
+	command, err := s.Node(node(), launch.Program{})
+	require.NoError(t, err)
+	require.Equal(t, "debug", command.Env["KRE_LOG_LEVEL"])
+}
+
 func TestANodeMayTakeTheTimeThatItAsksFor(t *testing.T) {
 	n := node()
 	n.StartTimeout = durationpb.New(3 * time.Minute)
@@ -168,22 +176,32 @@ exec sleep 1000
 func TestAPythonNodeRunsInAnEnvironmentWithTheSDK(t *testing.T) {
 	root, cache := t.TempDir(), t.TempDir()
 	n := &runtimev1.Node{Name: "etl", Src: "src/etl/main.py", Runner: runtimev1.Runner_RUNNER_PYTHON}
-	program, err := launch.PackageProgram(t.Context(), root, n, launch.PackageOptions{Cache: cache})
+	program, err := launch.PackageProgram(t.Context(), root, n, launch.PackageOptions{Libexec: "/platform", Cache: cache})
 	require.NoError(t, err)
-	require.Equal(t, []string{"-m", "kre"}, program.Args)
-	require.True(t, strings.HasPrefix(program.Path, cache))
-	require.NotEmpty(t, program.Stamp)
-	out, err := exec.Command(program.Path, "-c", "import kre, nats; print('fine')").CombinedOutput()
+	require.Equal(t, "/platform/runner", program.Path)
+	require.Len(t, program.Args, 4)
+	python := program.Args[1]
+	require.Equal(t, []string{"--", python, "-m", "kre"}, program.Args)
+	require.True(t, strings.HasPrefix(python, cache))
+	out, err := exec.Command(python, "-c", "import kre; print('fine')").CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Equal(t, "fine\n", string(out))
 	command, err := settings().Node(n, program)
 	require.NoError(t, err)
 	require.Equal(t, "1", command.Env["PYTHONUNBUFFERED"])
-	require.Equal(t, filepath.Dir(program.Path)+":/bin", command.Env["PATH"])
+	require.Equal(t, "1", command.Env["PYTHONSAFEPATH"])
+	require.Equal(t, filepath.Dir(python)+":/bin", command.Env["PATH"])
 
-	again, err := launch.Python(t.Context(), pyenv.Options{Root: root, Src: n.Src, Packed: true, Cache: cache})
+	again, err := launch.Python(t.Context(), "/platform", pyenv.Options{Root: root, Src: n.Src, Packed: true, Cache: cache})
 	require.NoError(t, err)
 	require.Equal(t, program, again)
+
+	libexec := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(libexec, "runner"), []byte("another"), 0o600))
+	other, err := launch.PackageProgram(t.Context(), root, n, launch.PackageOptions{Libexec: libexec, Cache: cache})
+	require.NoError(t, err)
+	require.Equal(t, program.Args, other.Args)
+	require.NotEqual(t, program.Stamp, other.Stamp, "another runner is another program")
 }
 
 func TestAPythonThatIsNotThereIsNamed(t *testing.T) {
@@ -209,4 +227,53 @@ func TestTheStampOfAnExecutableChangesWithItsContent(t *testing.T) {
 	second, err := launch.Executable(file)
 	require.NoError(t, err)
 	require.NotEqual(t, first.Stamp, second.Stamp)
+}
+
+func TestAWorkerRunsUnderTheRunnerOfThePlatform(t *testing.T) {
+	root, libexec := t.TempDir(), t.TempDir()
+	write := func(name, content string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		require.NoError(t, os.WriteFile(name, []byte(content), 0o700))
+	}
+	runner, file := filepath.Join(libexec, "runner"), filepath.Join(root, "bin", "model")
+	of := func() launch.Program {
+		program, err := launch.PackageProgram(t.Context(), root,
+			&runtimev1.Node{Name: "model", Src: "bin/model", Runner: runtimev1.Runner_RUNNER_WORKER}, launch.PackageOptions{Libexec: libexec})
+		require.NoError(t, err)
+		require.Equal(t, launch.Program{Path: runner, Args: []string{"--", file}, Stamp: program.Stamp}, program)
+		return program
+	}
+	stamps := []string{of().Stamp} // neither is there: who starts them says so better
+	write(runner, "runner")
+	stamps = append(stamps, of().Stamp)
+	write(file, "one")
+	stamps = append(stamps, of().Stamp)
+	require.Equal(t, stamps[2], of().Stamp)
+	write(file, "two")
+	stamps = append(stamps, of().Stamp)
+	write(runner, "a longer runner")
+	stamps = append(stamps, of().Stamp)
+	for i := range stamps {
+		require.NotContains(t, stamps[i+1:], stamps[i])
+	}
+}
+
+func TestARunnerIsReadOnceAsLongAsItIsTheSame(t *testing.T) {
+	libexec := t.TempDir()
+	file := filepath.Join(libexec, "runner")
+	stamp := func() string {
+		program, err := launch.Runner(libexec)
+		require.NoError(t, err)
+		return program.Stamp
+	}
+	require.Empty(t, stamp())
+	require.NoError(t, os.WriteFile(file, []byte("one"), 0o700))
+	when := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(file, when, when))
+	first := stamp()
+	require.NoError(t, os.WriteFile(file, []byte("two"), 0o700))
+	require.NoError(t, os.Chtimes(file, when, when))
+	require.Equal(t, first, stamp(), "size and time are what they were")
+	require.NoError(t, os.Chtimes(file, when, when.Add(time.Second)))
+	require.NotEqual(t, first, stamp())
 }

@@ -116,7 +116,7 @@ func TestANodeWithoutRequirementsGetsTheSDKWithoutANetwork(t *testing.T) {
 		root := folder(t, map[string]string{"src/main.py": "", "src/requirements.txt": "# nothing\n\n"})
 		python, err := pyenv.Ensure(t.Context(), pyenv.Options{Root: root, Src: "src/main.py", Packed: packed, Cache: cache})
 		require.NoError(t, err)
-		require.Equal(t, "ok", run(t, python, "-c", "import kre, nats, google.protobuf.any_pb2; print('ok')"))
+		require.Equal(t, "ok", run(t, python, "-c", "import kre, google.protobuf.any_pb2; print('ok')"))
 		require.NoFileExists(t, filepath.Join(root, "src", "requirements.lock"))
 	}
 	made, err := filepath.Glob(filepath.Join(cache, "venvs", "*", "bin"))
@@ -206,7 +206,7 @@ func TestAPackedNodeGetsTheWheelsInItsPackageWithoutANetwork(t *testing.T) {
 	python, err := pyenv.Ensure(t.Context(), pyenv.Options{Root: root, Src: "src/main.py", Packed: true, Cache: t.TempDir()})
 	require.NoError(t, err)
 	bin := filepath.Dir(python)
-	require.Equal(t, "1.2 1", run(t, python, "-c", "import greeting, more, kre, nats; print(greeting.version, more.x)"))
+	require.Equal(t, "1.2 1", run(t, python, "-c", "import greeting, more, kre; print(greeting.version, more.x)"))
 	require.Equal(t, "greeting runs", run(t, filepath.Join(bin, "greet")))
 	require.Equal(t, "greeting runs", run(t, filepath.Join(bin, "greet-too")))
 	require.FileExists(t, filepath.Join(bin, "..", "share", "g.txt"))

@@ -551,6 +551,19 @@ func TestTheLastLineIsFoundInALogThatWasFreedInPart(t *testing.T) {
 	require.Equal(t, []string{"the last words"}, p.Tail())
 }
 
+func TestALastLineThatIsVeryLongIsFoundToo(t *testing.T) {
+	spec := detached(t, `echo before; printf '{"message":"the last words","stack":"'; head -c 1600000 /dev/zero | tr '\0' x; echo '"}'; exit 1`)
+	s, _ := supervisor(t)
+	spec.Backoff = proc.Backoff{First: time.Hour}
+	p := s.Start(spec)
+	r := recorded(t, spec, in(proc.StateFailed))
+	require.Len(t, r.LastLogLine, 4<<10)
+	require.True(t, strings.HasPrefix(r.LastLogLine, `{"message":"the last words","stack":"xx`))
+	tail := p.Tail()
+	require.Len(t, tail, 2)
+	require.True(t, strings.HasSuffix(tail[1], `x"}`))
+}
+
 func numberIn(t *testing.T, file string) int {
 	t.Helper()
 	content, err := os.ReadFile(file)

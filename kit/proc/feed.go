@@ -2,8 +2,12 @@ package proc
 
 import "sync"
 
-// feedLimit is how many lines wait for a slow observer; changes of state always find room.
-const feedLimit = 10_000
+// feedLimit and feedBytes are how many lines wait for a slow observer, and how long they are together; changes of state, and
+// one line, always find room.
+const (
+	feedLimit = 10_000
+	feedBytes = 8 << 20
+)
 
 // feed carries what happens to one process to the observer, in order, without making the process wait.
 type feed struct {
@@ -12,6 +16,7 @@ type feed struct {
 	arrived  sync.Cond
 	items    []any // Event or Line
 	lines    int
+	bytes    int // of the lines
 	lost     int
 	closed   bool
 	drained  chan struct{}
@@ -26,25 +31,28 @@ func newFeed(observer Observer) *feed {
 
 func (f *feed) event(e Event) { f.put(e) }
 
-// line puts a line in the queue; where that is full, the oldest line makes room.
+// line puts a line in the queue; where that is full, the oldest lines make room.
 func (f *feed) line(l Line) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lines >= feedLimit {
+	for f.lines >= feedLimit || f.lines > 0 && f.bytes+len(l.Text) > feedBytes {
 		f.dropOldest()
 	}
 	f.lines++
+	f.bytes += len(l.Text)
 	f.items = append(f.items, l)
 	f.arrived.Signal()
 }
 
 func (f *feed) dropOldest() {
 	for i, item := range f.items {
-		if _, ok := item.(Line); ok {
+		if line, ok := item.(Line); ok {
 			f.lost++
 			copy(f.items[1:i+1], f.items[:i])
+			f.items[0] = nil
 			f.items = f.items[1:]
 			f.lines--
+			f.bytes -= len(line.Text)
 			return
 		}
 	}
@@ -74,7 +82,7 @@ func (f *feed) deliver() {
 		}
 		items := f.items
 		lost := f.lost
-		f.items, f.lines, f.lost = nil, 0, 0
+		f.items, f.lines, f.bytes, f.lost = nil, 0, 0, 0
 		f.mu.Unlock()
 		if len(items) == 0 {
 			return

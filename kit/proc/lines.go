@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -81,7 +82,13 @@ func (s *splitter) add(data []byte) {
 func (s *splitter) end() {
 	s.emit(string(bytes.TrimSuffix(s.line, []byte{'\r'})), s.cut)
 	s.line, s.cut = s.line[:0], 0
+	if cap(s.line) > keptCapacity {
+		s.line = nil
+	}
 }
+
+// keptCapacity is how much memory waits for the next line.
+const keptCapacity = 64 << 10
 
 func (s *splitter) flush() {
 	if s.pending() {
@@ -91,21 +98,24 @@ func (s *splitter) flush() {
 
 // tail keeps the last lines of a process.
 type tail struct {
+	count int // of lines, at most
 	lines []string
-	next  int
+	bytes int
 }
 
-func newTail(size int) *tail { return &tail{lines: make([]string, 0, size)} }
+// tailRoom is how long the lines may be together; one always has room.
+const tailRoom = DefaultMaxLine
+
+func newTail(count int) *tail { return &tail{count: count} }
 
 func (t *tail) add(line string) {
-	if len(t.lines) < cap(t.lines) {
-		t.lines = append(t.lines, line)
-		return
+	t.lines = append(t.lines, line)
+	t.bytes += len(line)
+	for len(t.lines) > t.count || len(t.lines) > 1 && t.bytes > tailRoom {
+		t.bytes -= len(t.lines[0])
+		t.lines[0] = ""
+		t.lines = t.lines[1:]
 	}
-	t.lines[t.next] = line
-	t.next = (t.next + 1) % len(t.lines)
 }
 
-func (t *tail) all() []string {
-	return append(append([]string(nil), t.lines[t.next:]...), t.lines[:t.next]...)
-}
+func (t *tail) all() []string { return slices.Clone(t.lines) }

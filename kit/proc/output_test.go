@@ -85,3 +85,18 @@ func TestASlowObserverDoesNotHoldUpAProcessAndIsToldWhatItMissed(t *testing.T) {
 	require.Equal(t, lines+1, observer.heard+observer.lost)
 	require.NoError(t, patience(t).Err())
 }
+
+func TestLongLinesThatWaitForASlowObserverAreFew(t *testing.T) {
+	observer := &stuck{recorder: newRecorder(), letGo: make(chan struct{})}
+	s := proc.New(proc.Options{Observer: observer})
+	t.Cleanup(s.Close)
+	p := s.Start(shell("chatty", `for i in 1 2 3 4 5 6 7 8 9 10 11 12; do head -c 2000000 /dev/zero | tr '\0' x; echo; done; echo last`))
+	waitEnded(t, p)
+	close(observer.letGo)
+	observer.event(patience(t), proc.Ended)
+	require.Equal(t, 13, observer.heard+observer.lost)
+	require.LessOrEqual(t, observer.heard, 6, "those that wait, and one that was being told")
+	require.GreaterOrEqual(t, observer.heard, 4)
+	require.Equal(t, "last", p.Tail()[len(p.Tail())-1])
+	require.LessOrEqual(t, len(p.Tail()), 2)
+}

@@ -11,8 +11,9 @@ import (
 
 // What a zero value in a Spec or a Backoff stands for.
 const (
-	DefaultGrace     = 10 * time.Second
-	DefaultMaxLine   = 64 << 10
+	DefaultGrace = 10 * time.Second
+	// DefaultMaxLine has room for a JSON object with texts of 256 KiB, however their characters are escaped.
+	DefaultMaxLine   = 2 << 20
 	DefaultLastLines = 20
 )
 
@@ -40,7 +41,7 @@ type Spec struct {
 	Detached *Detached
 
 	MaxLine   int // bytes of a line that are kept; the rest is cut off and counted
-	LastLines int // how many lines Tail keeps
+	LastLines int // how many lines Tail keeps; fewer where they are longer than 2 MiB together
 }
 
 // Backoff is the pause before a process is started again: First, doubling to Max, and First again after a process has
@@ -115,7 +116,8 @@ type Line struct {
 }
 
 // Observer is told what happens. Calls for one process come in order and one at a time, those for several processes at
-// the same time. A slow observer never slows a process: past 10,000 waiting lines the oldest are dropped and counted.
+// the same time. A slow observer never slows a process: past 10,000 waiting lines, or 8 MiB of them, the oldest are dropped
+// and counted.
 // What a detached process prints is not told: it is in its file.
 type Observer interface {
 	Changed(Event)

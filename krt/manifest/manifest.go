@@ -78,14 +78,21 @@ type Node struct {
 	Env           map[string]string `json:"env,omitempty"`
 	Config        []string          `json:"config"`                 // which of the declared values the node gets; nil: all
 	Dependencies  string            `json:"dependencies,omitempty"` // "" or "image"
+	Protocol      string            `json:"protocol,omitempty"`     // "" or "worker"
 
 	path     string // where it was written
 	srcGiven bool   // src was written, rightly or not
 	damaged  bool   // its subscriptions were complained about, so that nothing follows from them
 }
 
-// Python reports whether the node runs in the Python runner.
+// Python reports whether the node is a Python file. Whatever it says of its protocol: such a node is a worker.
 func (n Node) Python() bool { return strings.HasSuffix(n.Src, ".py") }
+
+const workerProtocol = "worker"
+
+// Worker reports whether the node is an executable that speaks the worker protocol (runner-sdk/spec/worker.md), not the
+// broker's.
+func (n Node) Worker() bool { return n.Protocol == workerProtocol && !n.Python() }
 
 // Subscription names what a node receives: what the node Node (or Entrypoint) sends to Channel, "" being its default one.
 type Subscription struct {

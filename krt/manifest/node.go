@@ -10,7 +10,7 @@ import (
 func nodeKeys(more ...string) []string {
 	return append([]string{
 		"name", "image", "src", "replicas", "gpu", "objectStore",
-		"concurrency", "batch", "startTimeout", "resources", "env", "config", "dependencies",
+		"concurrency", "batch", "startTimeout", "resources", "env", "config", "dependencies", "protocol",
 		"autoscaling", "model", "join",
 	}, more...)
 }
@@ -44,6 +44,9 @@ func (r *reader) node(o object, declared map[string]int) Node {
 	}
 	if v, ok := o.get("dependencies"); ok {
 		n.Dependencies = r.oneOf(v, "image")
+	}
+	if v, ok := o.get("protocol"); ok {
+		n.Protocol = r.oneOf(v, workerProtocol)
 	}
 	r.nodeConfig(&n, o, declared)
 	r.nodeEnv(&n, o, declared)

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 )
 
 // app is what the author of a node wrote.

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 

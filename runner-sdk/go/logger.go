@@ -3,8 +3,8 @@ package kre
 import (
 	"fmt"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 )
 
 // Logger writes lines to the log of the node, with the ids of the message they belong to. It may be used by several

@@ -7,10 +7,10 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/config"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/runner"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 )
 
 // runAndExit runs the node and ends the process: with code 0 after it was told to end, else with 1.
@@ -23,19 +23,19 @@ func (a *app) runAndExit() {
 
 func (a *app) run(ctx context.Context, getenv func(string) string, out io.Writer) int {
 	process, err := config.Read(getenv)
-	log := logline.New(out, process.TextLog, logline.Origin{
-		Version: process.Node.Version, Workflow: process.Node.Workflow, Node: process.Node.Name,
-	})
+	log := logline.New(out, process.Log())
 	if err == nil {
 		err = a.check()
 	}
 	if err == nil {
 		n := &node{root: process.Package, log: log}
-		err = runner.Run(ctx, runner.Options{
+		err = engine.Run(ctx, engine.Options{
 			Process: process,
 			Log:     log,
-			Init:    func(ctx context.Context) error { return a.load(ctx, n) },
-			Handle:  func(ctx context.Context, x *exchange.Exchange) error { return a.handle(ctx, n, x) },
+			Hands: engine.NewInProcess(
+				func(ctx context.Context) error { return a.load(ctx, n) },
+				func(ctx context.Context, x *exchange.Exchange) error { return a.handle(ctx, n, x) },
+			),
 		})
 	}
 	if err != nil {

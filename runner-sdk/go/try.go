@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/trial"
 )
 
@@ -26,7 +26,7 @@ func Try(t trial.Trial) (exchange.Result, error) {
 			return exchange.Result{}, fmt.Errorf("init is a %T; want a func(*kre.Context) or a func(*kre.Context) error", t.Init)
 		}
 	}
-	n := &node{root: t.Root, log: logline.New(t.Log, true, logline.Origin{Node: t.Node})}
+	n := &node{root: t.Root, log: logline.New(t.Log, logline.Options{Text: true, Origin: logline.Origin{Node: t.Node}})}
 	for key, value := range t.Memory {
 		n.memory.Store(key, value)
 	}

@@ -17,14 +17,15 @@ import (
 
 // language is how a node written in it is started.
 type language struct {
-	name string
+	name   string
+	worker bool // it is run by a runner, which outlives it
 	// command returns the command of the node in one of its forms, "untyped" or "typed", what its environment needs, and
 	// its src.
 	command func(t *testing.T, form string) (argv, env []string, src string)
 }
 
 func languages() []language {
-	return []language{{"go", goNode}, {"python", pythonNode}}
+	return []language{{"go", false, goNode}, {"python", true, pythonNode}, {"javascript", true, javascriptNode}}
 }
 
 // eachLanguage runs a test once per language.
@@ -35,24 +36,30 @@ func eachLanguage(t *testing.T, test func(t *testing.T, l language)) {
 	}
 }
 
-// goBinary is the Go node, built once.
-var goBinary = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "kre-conformance-")
-	if err != nil {
+// binaries are the Go node and the runner, built once.
+var binaries = sync.OnceValues(func() (folder string, err error) {
+	if folder, err = os.MkdirTemp("", "kre-conformance-"); err != nil {
 		return "", err
 	}
-	binary := filepath.Join(folder, "node")
-	if output, err := exec.Command("go", "build", "-o", binary, "./nodes/go").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the Go node: %w: %s", err, output)
+	for program, source := range map[string]string{"node": "./nodes/go", "runner": "../runner/cmd/runner"} {
+		build := exec.Command("go", "build", "-o", filepath.Join(folder, program), source)
+		if output, err := build.CombinedOutput(); err != nil {
+			return folder, fmt.Errorf("building %s: %w: %s", source, err, output)
+		}
 	}
-	return binary, nil
+	return folder, nil
 })
+
+func binary(t *testing.T, name string) string {
+	t.Helper()
+	folder, err := binaries()
+	require.NoError(t, err)
+	return filepath.Join(folder, name)
+}
 
 func goNode(t *testing.T, form string) (argv, env []string, src string) {
 	t.Helper()
-	binary, err := goBinary()
-	require.NoError(t, err)
-	return []string{binary}, []string{"CONFORMANCE_FORM=" + form}, "bin/node"
+	return []string{binary(t, "node")}, []string{"CONFORMANCE_FORM=" + form}, "bin/node"
 }
 
 // pythonNode needs an interpreter that has the SDK's requirements, which `make test` provides.
@@ -60,11 +67,19 @@ func pythonNode(t *testing.T, form string) (argv, env []string, src string) {
 	t.Helper()
 	python := os.Getenv("KRE_TEST_PYTHON")
 	if python == "" {
-		t.Fatal("KRE_TEST_PYTHON is not set: it names a Python interpreter that has nats-py and protobuf; `make test` sets it")
+		t.Fatal("KRE_TEST_PYTHON is not set: it names a Python interpreter that has protobuf; `make test` sets it")
 	}
 	source, err := filepath.Abs("../python/src")
 	require.NoError(t, err)
-	return []string{python, "-m", "kre"}, []string{"PYTHONPATH=" + source}, form + ".py"
+	return []string{binary(t, "runner"), "--", python, "-m", "kre"}, []string{"PYTHONPATH=" + source}, form + ".py"
+}
+
+// javascriptNode needs Node.js, and protobufjs in node_modules, which `make test` provides.
+func javascriptNode(t *testing.T, form string) (argv, env []string, src string) {
+	t.Helper()
+	program, err := filepath.Abs("nodes/javascript/node.js")
+	require.NoError(t, err)
+	return []string{binary(t, "runner"), "--", "node", program}, []string{"CONFORMANCE_FORM=" + form}, "bin/node"
 }
 
 // process is a node that runs.
@@ -82,6 +97,7 @@ func (l language) run(v *version, node plan.Node, form string) *process {
 	root, err := filepath.Abs("nodes/python")
 	require.NoError(v.t, err)
 	argv, env, src := l.command(v.t, form)
+	env = append(env, v.env...)
 	node.Src = src
 	data, err := json.Marshal(node)
 	require.NoError(v.t, err)
@@ -99,8 +115,8 @@ func startProcess(v *version, argv []string, configuration []byte, root string, 
 	defer func() { require.NoError(v.t, log.Close()) }()
 
 	p := &process{t: v.t, cmd: exec.Command(argv[0], argv[1:]...), ready: filepath.Join(folder, "ready"), log: log.Name(), ended: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), env...), "KRE_CONFIG="+config, "KRE_NATS_URL="+v.url(), "KRE_NATS_CREDS="+v.nodeCredentials,
-		"KRE_PACKAGE="+root, "KRE_READY_FILE="+p.ready)
+	p.cmd.Env = append(append(os.Environ(), "KRE_CONFIG="+config, "KRE_NATS_URL="+v.url(), "KRE_NATS_CREDS="+v.nodeCredentials,
+		"KRE_PACKAGE="+root, "KRE_READY_FILE="+p.ready), env...)
 	p.cmd.Dir = root
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	require.NoError(v.t, p.cmd.Start())

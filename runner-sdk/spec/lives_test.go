@@ -456,15 +456,19 @@ func TestPoisonMessageBecomesOneDeadLetterAndHarmsNoOther(t *testing.T) {
 			}
 			return v.done(node)
 		}, "everything is acknowledged")
-		require.Equal(t, 5, deaths)
+		ended, counted := 5, "5" // of these, the first two are not recorded
+		if l.worker {
+			ended, counted = 0, "3" // the runner sees each
+		}
+		require.Equal(t, ended, deaths)
 		all := v.texts(node.Output.Stream)
 		require.Equal(t, 1, all["error"])
 		require.Len(t, all, good+1)
 		letters := v.since(node.DeadLetters.Stream, 0)
 		require.Len(t, letters, 1)
 		require.Equal(t, poison.ID, letters[0].ID)
-		require.Equal(t, "the process ended 5 times while it handled this message", letters[0].header.Get(wire.HeaderError))
-		require.Equal(t, "5", letters[0].header.Get(wire.HeaderAttempts))
+		require.Equal(t, "the process ended "+counted+" times while it handled this message", letters[0].header.Get(wire.HeaderError))
+		require.Equal(t, counted, letters[0].header.Get(wire.HeaderAttempts))
 		v.eventually(func() bool { return len(c.to(poison.RequestID)) == 1 }, "the caller learns it")
 	})
 }

@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 		os.Exit(runBroker(folder, os.Getenv(brokerPort)))
 	}
 	code := m.Run()
-	if binary, err := goBinary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(binary))
+	if folder, _ := binaries(); folder != "" {
+		_ = os.RemoveAll(folder)
 	}
 	os.Exit(code)
 }

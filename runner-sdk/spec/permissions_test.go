@@ -76,36 +76,22 @@ func TestNodeIsAnsweredUnderTheInboxOfItsConfiguration(t *testing.T) {
 }
 
 func TestNodeWithoutAFittingCredentialsFileSaysSo(t *testing.T) {
-	l := language{"python", pythonNode} // the only one that cannot sign
-	v := newOperatorVersion(t)
-	for name, content := range map[string]string{
-		"is not there":             "",
-		"holds no NATS USER JWT":   "nothing\n",
-		"is not a bearer token":    string(readFile(t, v.credentials)),
-		"holds no NATS USER JWT\n": "-----BEGIN NATS USER JWT-----\n",
-	} {
-		t.Run(strings.TrimSpace(name), func(t *testing.T) {
-			v.t = t
-			v.nodeCredentials = filepath.Join(t.TempDir(), "user.creds")
-			want := strings.TrimSpace(name)
-			if content == "" {
-				want = "cannot read"
-			} else {
-				require.NoError(t, os.WriteFile(v.nodeCredentials, []byte(content), 0o600))
-			}
-			p := l.run(v, v.node("first"), "untyped")
-			require.NotZero(t, p.code())
-			require.Contains(t, p.output(), "KRE_NATS_CREDS: ")
-			require.Contains(t, p.output(), want)
-		})
-	}
-}
-
-func readFile(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	require.NoError(t, err)
-	return data
+	eachLanguage(t, func(t *testing.T, l language) {
+		v := newOperatorVersion(t)
+		for want, content := range map[string]string{"cannot read": "", "holds no NATS user JWT": "nothing\n"} {
+			t.Run(want, func(t *testing.T) {
+				v.t = t
+				v.nodeCredentials = filepath.Join(t.TempDir(), "user.creds")
+				if content != "" {
+					require.NoError(t, os.WriteFile(v.nodeCredentials, []byte(content), 0o600))
+				}
+				p := l.run(v, v.node("first"), "untyped")
+				require.NotZero(t, p.code())
+				require.Contains(t, p.output(), "KRE_NATS_CREDS: ")
+				require.Contains(t, p.output(), want)
+			})
+		}
+	})
 }
 
 func TestCredentialsOfAVersionAreGoodForNothingElse(t *testing.T) {

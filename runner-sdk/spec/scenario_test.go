@@ -43,13 +43,14 @@ type input struct {
 	Nobody     bool  // nobody waits for an answer
 }
 
-// output is what is stored, replied or put aside. Only the kind "error" and the like have Error, Attempts and Node.
+// output is what is stored, replied or put aside. Only the kind "error" and the like have Error, Attempts, Code and Node.
 type output struct {
 	Kind     wire.Kind
 	Channel  string
 	Text     string   // ${request}, ${message} and ${root} stand for what they name
 	Error    []string // pieces of the text, all of which have to be there
 	Attempts int
+	Code     int32  // of the caller's mistake
 	Node     string // where it failed; the node itself if absent
 }
 
@@ -202,8 +203,12 @@ func checkFailure(t *testing.T, body []byte, at string, in wire.Message, want ou
 	t.Helper()
 	st, err := wire.ReadStatus(body)
 	require.NoError(t, err)
-	require.EqualValues(t, 13, st.GetCode())
-	require.True(t, strings.HasPrefix(st.GetMessage(), at+": "), "%q begins with the node's name", st.GetMessage())
+	if want.Code == 0 {
+		require.EqualValues(t, 13, st.GetCode())
+		require.True(t, strings.HasPrefix(st.GetMessage(), at+": "), "%q begins with the node's name", st.GetMessage())
+	} else {
+		require.Equal(t, want.Error, []string{st.GetMessage()}, "the caller reads what the handler said, and nothing else")
+	}
 	f, err := wire.FailureOf(st)
 	require.NoError(t, err)
 	for _, piece := range want.Error {
@@ -215,7 +220,7 @@ func checkFailure(t *testing.T, body []byte, at string, in wire.Message, want ou
 		return
 	}
 	require.Equal(t, wire.Failure{
-		Node: at, Workflow: "flow", RequestID: in.RequestID, MessageID: in.ID, Attempts: want.Attempts,
+		Node: at, Workflow: "flow", RequestID: in.RequestID, MessageID: in.ID, Attempts: want.Attempts, Code: want.Code,
 	}, f)
 }
 

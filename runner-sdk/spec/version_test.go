@@ -37,9 +37,10 @@ type version struct {
 	next   int               // number of the last request
 	sent   map[string]uint64 // by node: sequence of the last message sent to it alone
 
-	operated        bool   // the broker has accounts, and asks for credentials
-	credentials     string // path of the test's own, or empty
-	nodeCredentials string // path of those of the version's processes, or empty
+	env             []string // of nodes, besides
+	operated        bool     // the broker has accounts, and asks for credentials
+	credentials     string   // path of the test's own, or empty
+	nodeCredentials string   // path of those of the version's processes, or empty
 }
 
 func newVersion(t *testing.T, change ...func(*plan.Plan)) *version {

@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -22,15 +23,27 @@ func (o *Output) python(set *protos.Set) error {
 		if strings.HasPrefix(file.Path(), wellKnown) {
 			continue
 		}
-		module, err := pythonModule(file)
+		files, err := PythonModule(file, "")
 		if err != nil {
 			return err
 		}
-		name := path.Join(PythonDir, strings.ReplaceAll(moduleName(file.Path()), ".", "/"))
-		o.Files[name+".py"] = module
-		o.Files[name+".pyi"] = pythonStub(file)
+		for name, content := range files {
+			o.Files[path.Join(PythonDir, name)] = content
+		}
 	}
 	return nil
+}
+
+// PythonModule returns the module of a file and its stub, by path from a folder on sys.path. Empty: the module is called
+// as its proto is, which is also how it imports others.
+func PythonModule(file protoreflect.FileDescriptor, module string) (map[string][]byte, error) {
+	module = cmp.Or(module, moduleName(file.Path()))
+	code, err := pythonModule(file, module)
+	if err != nil {
+		return nil, err
+	}
+	name := strings.ReplaceAll(module, ".", "/")
+	return map[string][]byte{name + ".py": code, name + ".pyi": pythonStub(file)}, nil
 }
 
 // moduleName returns the name of the module of a proto: a/b-c.proto is a.b_c_pb2.
@@ -40,7 +53,7 @@ func moduleName(proto string) string {
 }
 
 // pythonModule returns the module of a file: its descriptor, from which the protobuf package builds the classes.
-func pythonModule(file protoreflect.FileDescriptor) ([]byte, error) {
+func pythonModule(file protoreflect.FileDescriptor, name string) ([]byte, error) {
 	descriptor := proto.CloneOf(protoutil.ProtoFromFileDescriptor(file))
 	descriptor.SourceCodeInfo = nil
 	forgetUsualNames(descriptor.GetExtension())
@@ -69,7 +82,7 @@ func pythonModule(file protoreflect.FileDescriptor) ([]byte, error) {
 		fmt.Fprintf(&b, "    %s\n", bytesLiteral(line))
 	}
 	b.WriteString(")\n_globals = globals()\n_builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)\n")
-	fmt.Fprintf(&b, "_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, %q, _globals)\n", moduleName(file.Path()))
+	fmt.Fprintf(&b, "_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, %q, _globals)\n", name)
 	return []byte(b.String()), nil
 }
 

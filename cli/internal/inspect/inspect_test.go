@@ -26,7 +26,7 @@ workflows:
     nodes:
       - {name: etl, image: x, src: src/etl/main.py, subscriptions: [entrypoint]}
       - {name: email-classificator, image: x, src: src/etl/main.py, gpu: true, subscriptions: [etl]}
-      - {name: repairs-handler, image: x, src: bin/repairs_handler, replicas: 2, subscriptions: [email-classificator.repairs]}
+      - {name: repairs-handler, image: x, src: bin/repairs_handler, replicas: 2, protocol: worker, subscriptions: [email-classificator.repairs]}
       - {name: stats-storer, image: x, src: bin/stats_storer, subscriptions: [email-classificator, email-classificator.repairs]}
       - {name: exitpoint, image: x, src: bin/exitpoint, subscriptions: [etl, stats-storer]}
   - name: train
@@ -79,7 +79,7 @@ classificator  rpc Classificator, timeout 30s, 5 attempts
 entrypoint
 └─ etl                                    ×1  src/etl/main.py
    ├─ email-classificator                 ×1  src/etl/main.py      gpu
-   │  ├─ repairs-handler [repairs]        ×2  bin/repairs_handler
+   │  ├─ repairs-handler [repairs]        ×2  bin/repairs_handler  worker
    │  └─ stats-storer [default, repairs]  ×1  bin/stats_storer
    │     └─ exitpoint                     ×1  bin/exitpoint        answers the caller
    └─ exitpoint                           see above
@@ -88,11 +88,11 @@ train  rpc Train, timeout 2m0s, 1 attempt
 entrypoint
 └─ train    ×1  src/etl/main.py  answers the caller
 
-5 files  2.4 KiB
+5 files  2.5 KiB
    1.5 KiB  bin/exitpoint  executable
        0 B  bin/repairs_handler  executable
        0 B  bin/stats_storer  executable
-     959 B  krt.yml
+     977 B  krt.yml
       11 B  src/etl/main.py
 
 left out

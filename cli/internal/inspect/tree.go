@@ -113,6 +113,9 @@ func (t *tree) facts(n manifest.Node) []string {
 	if n.GPU {
 		facts = append(facts, "gpu")
 	}
+	if n.Worker() {
+		facts = append(facts, "worker")
+	}
 	return facts
 }
 

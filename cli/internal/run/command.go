@@ -14,6 +14,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/interrupt"
 	"github.com/konstellation-io/kre/cli/internal/libexec"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/ports"
 )
 
@@ -78,8 +79,10 @@ type settings struct {
 	json     bool
 	color    bool
 
-	out     io.Writer
-	libexec string          // folder of entrypoint and runtime-api
+	out          io.Writer
+	nodeLogLevel string // of the nodes; empty: info
+
+	libexec string          // folder of entrypoint, runner and runtime-api
 	guard   *exec.Cmd       // nil: none
 	again   <-chan struct{} // closed when everything is to end at once
 }
@@ -99,7 +102,7 @@ func (c *Command) settings() (settings, error) {
 			return settings{}, err
 		}
 	}
-	programs, err := libexec.Folder("entrypoint", "runtime-api")
+	programs, err := libexec.Folder("entrypoint", launch.RunnerName, "runtime-api")
 	if err != nil {
 		return settings{}, err
 	}
@@ -111,6 +114,6 @@ func (c *Command) settings() (settings, error) {
 		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile},
 		grpcPort: c.GRPCPort, httpPort: c.HTTPPort, watch: !c.NoWatch, attempts: c.Attempts, replicas: c.Replicas,
 		data: c.Data, race: c.Race, verbose: c.Verbose, json: c.LogFormat == "json", color: screen.WantsColor(os.Stdout),
-		out: os.Stdout, libexec: programs, guard: watchdog,
+		nodeLogLevel: os.Getenv("KRE_LOG_LEVEL"), out: os.Stdout, libexec: programs, guard: watchdog,
 	}, nil
 }

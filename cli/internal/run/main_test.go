@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// programs is the folder of kre, entrypoint and runtime-api as they are built for these tests.
+// programs is the folder of kre, entrypoint, runner and runtime-api as they are built for these tests.
 var programs string
 
 func TestMain(m *testing.M) {
@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		{"../..", "./cmd/kre"},
 		{"../../../runtime-api", "./cmd/runtime-api"},
 		{"../../../runner-sdk/entrypoint", "./cmd/entrypoint"},
+		{"../../../runner-sdk/runner", "./cmd/runner"},
 	} {
 		args := []string{"build", "-o", dir + string(filepath.Separator), build.pkg}
 		if raceDetector {

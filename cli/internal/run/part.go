@@ -120,7 +120,7 @@ const entrypointKey = "entrypoint"
 // launching is what the processes of the version share.
 func (s *session) launching() launch.Settings {
 	return launch.Settings{
-		Package: s.source.root, NATSURL: s.broker.URL(), LogLevel: s.logLevel(),
+		Package: s.source.root, NATSURL: s.broker.URL(), LogLevel: s.logLevel(), NodeLogLevel: s.nodeLogLevel,
 		Variables: s.current.values.variables, Files: s.current.values.files,
 	}
 }

@@ -18,19 +18,20 @@ import (
 
 // programs makes what runs the nodes: environments for Python, executables for Go.
 type programs struct {
-	source source
-	screen *screen.Screen
-	race   bool               // of Go nodes, is looked for
-	builds singleflight.Group // nodes may share an executable
+	source  source
+	screen  *screen.Screen
+	libexec string             // folder of the platform's programs
+	race    bool               // of Go nodes, is looked for
+	builds  singleflight.Group // nodes may share an executable
 
 	mu        sync.Mutex
 	byNode    map[string]launch.Program
 	generated map[string]struct{} // files that are made of protos
 }
 
-func newPrograms(source source, screen *screen.Screen, race bool) *programs {
+func newPrograms(source source, screen *screen.Screen, libexec string, race bool) *programs {
 	return &programs{
-		source: source, screen: screen, race: race,
+		source: source, screen: screen, libexec: libexec, race: race,
 		byNode: make(map[string]launch.Program), generated: make(map[string]struct{}),
 	}
 }
@@ -86,21 +87,24 @@ func (p *programs) make(ctx context.Context, n node) error {
 }
 
 func (p *programs) build(ctx context.Context, n node) (launch.Program, error) {
-	switch {
-	case n.Python():
-		return launch.Python(ctx, pyenv.Options{
+	if n.Python() {
+		return launch.Python(ctx, p.libexec, pyenv.Options{
 			Root: p.source.root, Src: n.Src, Packed: p.source.packed,
 			Say: func(text string) { p.screen.Say(n.key, "%s", text) },
 		})
-	case n.source != "":
-		file := filepath.Join(p.source.root, ".kre", "bin", path.Base(n.Src))
+	}
+	file := filepath.Join(p.source.root, filepath.FromSlash(n.Src))
+	if n.source != "" {
+		file = filepath.Join(p.source.root, ".kre", "bin", path.Base(n.Src))
 		_, err, _ := p.builds.Do(n.Src, func() (any, error) {
 			return nil, gobuild.Build(ctx, gobuild.Options{Project: p.source.root, Src: n.Src, Output: file, Race: p.race})
 		})
 		if err != nil {
 			return launch.Program{}, err
 		}
-		return launch.Executable(file)
 	}
-	return launch.Executable(filepath.Join(p.source.root, filepath.FromSlash(n.Src)))
+	if n.Worker() {
+		return launch.Worker(p.libexec, file)
+	}
+	return launch.Executable(file)
 }

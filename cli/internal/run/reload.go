@@ -200,7 +200,7 @@ func (s *session) replan(ctx context.Context, open *todo) (plan, error) {
 		}
 		s.restarts[entrypointKey]++
 		for _, n := range next.nodes {
-			if n.Python() {
+			if n.Python() || n.Worker() && n.source == "" { // a script may read them
 				s.restarts[n.key]++
 			}
 		}

@@ -185,7 +185,7 @@ func (s *session) open(ctx context.Context) error {
 	if err := forgetDead(s.source.state); err != nil {
 		return err
 	}
-	s.programs = newPrograms(s.source, s.screen, s.race)
+	s.programs = newPrograms(s.source, s.screen, s.libexec, s.race)
 	if !s.watch || s.source.packed {
 		return nil
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/interrupt"
 	"github.com/konstellation-io/kre/cli/internal/libexec"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/ports"
 )
 
@@ -112,7 +113,7 @@ func (c *Command) settings() (settings, error) {
 	if err != nil {
 		return settings{}, err
 	}
-	programs, err := libexec.Folder(adminAPI, k8sManager, "runtime-api", "entrypoint")
+	programs, err := libexec.Folder(adminAPI, k8sManager, "runtime-api", "entrypoint", launch.RunnerName)
 	if err != nil {
 		return settings{}, err
 	}

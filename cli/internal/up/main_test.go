@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/konstellation-io/kre/host/launch"
 )
 
 // programs is the folder of kre, built for these tests, and of links to the services, which the build has put into KRE_BIN.
@@ -38,7 +40,7 @@ func gather(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{adminAPI, k8sManager, "runtime-api", "entrypoint"} {
+	for _, name := range []string{adminAPI, k8sManager, "runtime-api", "entrypoint", launch.RunnerName} {
 		if _, err := os.Stat(filepath.Join(built, name)); err != nil {
 			return fmt.Errorf("%w: make build puts the programs there", err)
 		}

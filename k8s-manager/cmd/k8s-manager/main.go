@@ -28,7 +28,7 @@ type config struct {
 	GRPCAddr         string `name:"grpc-addr" help:"Address to serve gRPC on." default:"127.0.0.1:7082" env:"KRE_GRPC_ADDR"`
 	ServiceToken     string `help:"Token that callers must send, and that is sent to the runtimes' services." required:"" env:"KRE_SERVICE_TOKEN" secret:""`
 	DataDir          string `help:"Folder where everything about runtimes is kept." required:"" env:"KRE_DATA_DIR" placeholder:"PATH"`
-	Libexec          string `help:"Folder with the programs entrypoint and runtime-api; empty: the one of this program." env:"KRE_LIBEXEC" placeholder:"PATH"`
+	Libexec          string `help:"Folder with the programs entrypoint, runner and runtime-api; empty: the one of this program." env:"KRE_LIBEXEC" placeholder:"PATH"`
 	NATSURL          string `name:"nats-url" help:"Broker, in operator mode; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
 	NATSOperatorSeed string `name:"nats-operator-seed-file" help:"File with the seed of the NATS operator." required:"" env:"KRE_NATS_OPERATOR_SEED_FILE" placeholder:"PATH"`
 	NATSSystemCreds  string `name:"nats-system-creds" help:"Credentials file of the NATS system account." required:"" env:"KRE_NATS_SYSTEM_CREDS" placeholder:"PATH"`

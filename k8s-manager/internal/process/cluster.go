@@ -30,7 +30,8 @@ type Cluster struct {
 	begin     func(*loop)
 	// apiProgram is the program runtime-api as it was when it was first asked for.
 	apiProgram func() (launch.Program, error)
-	halt       context.CancelFunc // of all loops
+	made       func() (made, error) // what plans are made by, likewise
+	halt       context.CancelFunc   // of all loops
 	loops      sync.WaitGroup
 
 	creating sync.Mutex // held while a runtime is made
@@ -75,6 +76,7 @@ func Open(o Options) (*Cluster, error) {
 	c.apiProgram = sync.OnceValues(func() (launch.Program, error) {
 		return launch.Executable(filepath.Join(o.Libexec, "runtime-api"))
 	})
+	c.made = sync.OnceValues(func() (made, error) { return madeNow(o.Libexec) })
 	c.begin = func(l *loop) { c.loops.Go(func() { l.run(ctx) }) }
 	// All ports that are kept are known before one is picked.
 	for _, entry := range entries {

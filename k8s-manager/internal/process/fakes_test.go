@@ -142,6 +142,9 @@ func (a *fakeAPI) Prepare(_ context.Context, name string, content []byte, files 
 				Workflow: w.Name, Name: n.Name, WorkflowId: w.ID, Id: n.ID, Config: "{}", Src: n.Src, Replicas: int32(n.Replicas), //nolint:gosec // small
 				Runner: runtimev1.Runner_RUNNER_EXECUTABLE, ConfigVariables: config.Variables, ConfigFiles: config.Files,
 			}
+			if n.Worker() {
+				node.Runner = runtimev1.Runner_RUNNER_WORKER
+			}
 			if n.StartTimeout > 0 {
 				node.StartTimeout = durationpb.New(n.StartTimeout)
 			}

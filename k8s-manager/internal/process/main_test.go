@@ -26,7 +26,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "%v\n%s", err, output)
 		return 1
 	}
-	for _, name := range []string{"entrypoint", "address"} {
+	for _, name := range []string{"entrypoint", "address", "runner"} {
 		if err := os.Link(program, filepath.Join(dir, name)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

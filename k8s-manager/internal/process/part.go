@@ -129,14 +129,14 @@ func failure(r proc.Record) string {
 // maxLine is how much of a log line a reason shows, in bytes.
 const maxLine = 500
 
-// plainLine is the text of a log line, be it JSON or not.
+// plainLine is the text of a log line, be it JSON, cut or whole, or not.
 func plainLine(line string) string {
 	line = strings.TrimSpace(line)
 	var structured struct {
 		Message string `json:"message"`
 		Error   string `json:"error"`
 	}
-	if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &structured) == nil && structured.Message != "" {
+	if strings.HasPrefix(line, "{") && json.Unmarshal(mended(line), &structured) == nil && structured.Message != "" {
 		line = structured.Message
 		if structured.Error != "" {
 			line += ": " + structured.Error
@@ -146,4 +146,18 @@ func plainLine(line string) string {
 		line = strings.ToValidUTF8(line[:maxLine], "") + "…"
 	}
 	return line
+}
+
+// mended is a JSON object. One that was cut, most likely in a long text, is given an end.
+func mended(line string) []byte {
+	if json.Valid([]byte(line)) {
+		return []byte(line)
+	}
+	const longestEscape = len(`\uffff`)
+	for cut := range min(longestEscape, len(line)) {
+		if whole := []byte(line[:len(line)-cut] + `"}`); json.Valid(whole) {
+			return whole
+		}
+	}
+	return []byte(line)
 }

@@ -29,12 +29,33 @@ import (
 // anything runs, so that processes are looked after although runtime-api or the broker is away.
 type plan struct {
 	digest   string
+	made     made
 	prepared *runtimev1.PrepareVersionResponse
 	programs map[string]launch.Program // by key of the node
 }
 
+// made is what a plan was made by. A plan that another engine has made is made again: its nodes may want to be prepared and
+// run in another way, and whatever is the platform's is that of the engine that runs.
+type made struct {
+	Format int    `json:"format"`
+	Runner string `json:"runner"` // the platform's, and what it is made of
+}
+
+// planFormat is raised when nodes are to be prepared or run in another way. 2: Python nodes are workers of the runner.
+const planFormat = 2
+
+// madeNow is what plans are made by from now on.
+func madeNow(libexec string) (made, error) {
+	runner, err := launch.Runner(libexec)
+	if err != nil {
+		return made{}, fmt.Errorf("read the platform's runner: %w", err)
+	}
+	return made{Format: planFormat, Runner: runner.Path + " " + runner.Stamp}, nil
+}
+
 // planRecord is plan.json.
 type planRecord struct {
+	made
 	Digest   string                    `json:"digest"`
 	Prepared json.RawMessage           `json:"prepared"` // its own JSON; secret
 	Programs map[string]launch.Program `json:"programs"`
@@ -45,7 +66,7 @@ func readPlan(file string) (*plan, error) {
 	if err := readJSON(file, &record); err != nil {
 		return nil, err
 	}
-	p := &plan{digest: record.Digest, prepared: new(runtimev1.PrepareVersionResponse), programs: record.Programs}
+	p := &plan{digest: record.Digest, made: record.made, prepared: new(runtimev1.PrepareVersionResponse), programs: record.Programs}
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(record.Prepared, p.prepared); err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Base(file), err)
 	}
@@ -57,7 +78,7 @@ func (p *plan) write(file string) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(file), err)
 	}
-	return writeJSON(file, planRecord{Digest: p.digest, Prepared: prepared, Programs: p.programs})
+	return writeJSON(file, planRecord{made: p.made, Digest: p.digest, Prepared: prepared, Programs: p.programs})
 }
 
 func nodeKey(n *runtimev1.Node) string { return n.GetWorkflowId() + "." + n.GetId() }
@@ -200,6 +221,9 @@ func (v *version) prepare(ctx context.Context, record versionRecord) (*plan, err
 		return nil, fault.New(fault.Precondition, "the package %s is that of version %s", record.Digest, prepared.GetVersion())
 	}
 	p := &plan{digest: record.Digest, prepared: prepared}
+	if p.made, err = v.rt.c.made(); err != nil {
+		return nil, err
+	}
 	if p.programs, err = v.programs(ctx, root, prepared); err != nil {
 		return nil, err
 	}
@@ -238,7 +262,9 @@ func (v *version) prepareAgain(ctx context.Context) error {
 		return fmt.Errorf("prepare the version again: %w", err)
 	}
 	v.loop.poke() // what was prepared may be something else than before
-	return v.layDown(&plan{digest: current.digest, prepared: prepared, programs: current.programs})
+	again := *current
+	again.prepared = prepared
+	return v.layDown(&again)
 }
 
 // layDown writes what the processes of the plan read, and the plan itself last, which is the version's from then on.
@@ -301,7 +327,7 @@ func (v *version) programs(ctx context.Context, root string, prepared *runtimev1
 	programs := make(map[string]launch.Program)
 	for _, n := range prepared.GetNodes() {
 		program, err := launch.PackageProgram(ctx, root, n, launch.PackageOptions{
-			Python: v.rt.c.o.Python, Cache: v.rt.c.o.Cache,
+			Libexec: v.rt.c.o.Libexec, Python: v.rt.c.o.Python, Cache: v.rt.c.o.Cache,
 			Say: func(text string) { v.setDoing("node " + n.GetName() + ": " + text) },
 		})
 		if err != nil {

@@ -21,7 +21,7 @@ import (
 // Options of a Cluster. All but Log, LogLevel, PrepareAgain, Python and Cache are required.
 type Options struct {
 	Dir          string   // absolute: where everything is kept
-	Libexec      string   // folder with the programs runtime-api and entrypoint
+	Libexec      string   // folder with the programs runtime-api, entrypoint and runner
 	Address      []string // command, path and arguments, of the process that holds a stable address
 	NATSURL      string   // broker
 	S3           S3

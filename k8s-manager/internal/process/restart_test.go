@@ -3,11 +3,14 @@ package process_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
 	"github.com/konstellation-io/kre/kit/proc"
 )
@@ -59,6 +62,61 @@ func TestARestartStartsWhatDiedMeanwhileAndOnlyThat(t *testing.T) {
 	after["work.b-0"] = before["work.b-0"]
 	require.Equal(t, before, after)
 	require.Len(t, w.api.calls("prepare"), 1)
+}
+
+func TestAPlanOfAnEarlierEngineIsMadeAgainAndNothingOfItIsStarted(t *testing.T) {
+	w := newWorld(t)
+	w.runtime(t)
+	w.start(t, "v1")
+	before := w.pids(t, "v1")
+	w.cluster.Close()
+	kill(t, before["work.b-0"])
+	w.edit(t, func(fields map[string]any) {
+		delete(fields, "format")
+		delete(fields, "runner")
+		programs := fields["programs"].(map[string]any)
+		programs["work.b"] = launch.Program{Path: "/earlier/python", Args: []string{"-m", "kre"}, Stamp: "/earlier/python"}
+	}, "versions", "v1", "plan.json")
+	w.open(t)
+	w.eventually(t, "another process", func() bool { return w.record(t, "v1", "work.b-0").PID != before["work.b-0"] })
+	w.waitPhase(t, "v1", lifecycle.Started)
+	require.Equal(t, 1, w.record(t, "v1", "work.b-0").Restarts, "the first that was tried could be started")
+	require.NotContains(t, read(t, w.path("versions", "v1", "plan.json")), "/earlier/python")
+	require.Len(t, w.api.calls("prepare"), 2)
+	after := w.pids(t, "v1")
+	after["work.b-0"] = before["work.b-0"]
+	require.Equal(t, before, after, "what runs as it should goes on")
+
+	w.again(t)
+	w.waitPhase(t, "v1", lifecycle.Started)
+	require.Len(t, w.api.calls("prepare"), 2, "it is this engine's now")
+}
+
+func TestAnotherRunnerReplacesTheNodesThatItRunsOneAtATime(t *testing.T) {
+	w := newWorld(t)
+	w.runtime(t)
+	p := packed("v1")
+	p["krt.yml"] = strings.Replace(p["krt.yml"], "src: bin/a,", "src: bin/a, protocol: worker,", 1)
+	require.NoError(t, w.cluster.ApplyVersion(t.Context(), desired("v1", 1, w.upload("v1", p))))
+	w.waitPhase(t, "v1", lifecycle.Started)
+	before := w.pids(t, "v1")
+	w.cluster.Close()
+	w.libexec = t.TempDir()
+	for _, name := range []string{"runtime-api", "entrypoint", "runner"} {
+		require.NoError(t, os.Link(filepath.Join(libexec, name), filepath.Join(w.libexec, name)))
+	}
+	w.open(t)
+	w.eventually(t, "the nodes under the runner are others", func() bool {
+		for _, name := range []string{"work.a-0", "work.a-1"} {
+			if r := w.record(t, "v1", name); !r.Runs() || r.PID == before[name] {
+				return false
+			}
+		}
+		return true
+	})
+	w.waitPhase(t, "v1", lifecycle.Started)
+	require.Equal(t, before["work.b-0"], w.pids(t, "v1")["work.b-0"])
+	require.Contains(t, w.log(t, "v1", "work.a-0"), "bye\n", "it was told to end")
 }
 
 func TestARestartFinishesAStop(t *testing.T) {

@@ -30,11 +30,16 @@ func (v *version) start(ctx context.Context, record versionRecord) error {
 		current = nil
 	}
 	v.clearStop()
+	mine, err := v.rt.c.made()
+	if err != nil {
+		return err
+	}
 	if current == nil {
 		if err := v.bury(ctx); err != nil {
 			return err
 		}
-		var err error
+	}
+	if current == nil || current.made != mine {
 		if current, err = v.prepare(ctx, record); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ const patience = 60 * time.Second
 // world is a machine with runtimes.
 type world struct {
 	dir      string
+	libexec  string
 	api      *fakeAPI
 	accounts *fakeAccounts
 	cluster  *process.Cluster
@@ -36,7 +37,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
 	w := &world{
-		dir: t.TempDir(), api: newFakeAPI(), accounts: newFakeAccounts(),
+		dir: t.TempDir(), libexec: libexec, api: newFakeAPI(), accounts: newFakeAccounts(),
 		first: int(firstPorts.Add(portsEach)), //nolint:gosec // small
 	}
 	w.open(t)
@@ -52,7 +53,7 @@ func (w *world) open(t *testing.T) {
 	t.Helper()
 	var err error
 	w.cluster, err = process.Open(process.Options{
-		Dir: w.dir, Libexec: libexec, Address: []string{filepath.Join(libexec, "address")}, NATSURL: "nats://127.0.0.1:1",
+		Dir: w.dir, Libexec: w.libexec, Address: []string{filepath.Join(libexec, "address")}, NATSURL: "nats://127.0.0.1:1",
 		PublicHost: "127.0.0.1", FirstGRPCPort: w.first, FirstHTTPPort: w.first + portsEach/2, Accounts: w.accounts,
 		PrepareAgain: time.Second,
 		Dial:         func(string) (process.RuntimeAPI, error) { return w.api, nil },

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	kre "github.com/konstellation-io/kre/runner-sdk/go"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/trial"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )

@@ -6,7 +6,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
+	kre "github.com/konstellation-io/kre/runner-sdk/go"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
@@ -28,6 +29,9 @@ func (r *Result) Err() error { return r.result.Err }
 
 // IsFinal reports whether the handler returned an error that another attempt cannot cure. See kre.Final.
 func (r *Result) IsFinal() bool { return exchange.IsFinal(r.result.Err) }
+
+// Code returns the code that the handler gave its error with kre.Errorf, or 0.
+func (r *Result) Code() kre.Code { return kre.Code(exchange.CodeOf(r.result.Err)) }
 
 // Forwarded reports whether an error that the handler was given is passed on to the next nodes as it is, as typed
 // handlers do.

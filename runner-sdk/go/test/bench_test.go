@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	kre "github.com/konstellation-io/kre/runner-sdk/go"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/config"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 

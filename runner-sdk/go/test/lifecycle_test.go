@@ -1,9 +1,9 @@
 package test
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	kre "github.com/konstellation-io/kre/runner-sdk/go"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/runner"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
@@ -206,7 +206,7 @@ func TestHandlerThatDoesNotEndInTimeIsCancelledAndItsMessageGivenBack(t *testing
 		<-ctx.Done()
 		close(cancelled)
 		return ctx.Err()
-	}, func(o *runner.Options) { o.DrainFor = time.Millisecond })
+	}, func(o *engine.Options) { o.DrainFor = time.Millisecond })
 	b.ask("go")
 	soon(t, started)
 	p.end()
@@ -247,7 +247,7 @@ func TestInitThatFailsEndsTheNode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
-			p := b.run(b.node(), echo, func(o *runner.Options) { o.Init = func(context.Context) error { return load() } })
+			p := b.run(b.node(), echo, func(o *engine.Options) { o.Hands = inProcess(load, io.Discard, echo) })
 			soon(t, p.ended)
 			require.EqualError(t, p.err, name)
 			mustNotExist(t, p.ready)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -14,10 +15,10 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	kre "github.com/konstellation-io/kre/runner-sdk/go"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/config"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/runner"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/trial"
 )
 
@@ -32,31 +33,24 @@ type process struct {
 }
 
 // run starts a node; it ends with the test at the latest.
-func (b *bed) run(node config.Node, handler any, change ...func(*runner.Options)) *process {
+func (b *bed) run(node config.Node, handler any, change ...func(*engine.Options)) *process {
 	b.t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	p := &process{
 		t: b.t, stop: stop, ended: make(chan struct{}), log: &logbook{}, ready: filepath.Join(b.t.TempDir(), "ready"),
 	}
-	options := runner.Options{
+	options := engine.Options{
 		Process:  config.Process{Node: node, URL: b.url(), ReadyFile: p.ready},
-		Log:      logline.New(p.log, false, logline.Origin{Version: node.Version, Workflow: node.Workflow, Node: node.Name}),
+		Log:      logline.New(p.log, logline.Options{Origin: logline.Origin{Version: node.Version, Workflow: node.Workflow, Node: node.Name}}),
 		DrainFor: patience / 2,
-		Init:     func(context.Context) error { return nil },
-		Handle: func(ctx context.Context, x *exchange.Exchange) error {
-			result, err := kre.Try(trial.Trial{Context: ctx, Exchange: x, Log: p.log, Handler: handler})
-			if err != nil {
-				return err
-			}
-			return result.Err
-		},
+		Hands:    inProcess(func() error { return nil }, p.log, handler),
 	}
 	for _, c := range change {
 		c(&options)
 	}
 	go func() {
 		defer close(p.ended)
-		p.err = runner.Run(ctx, options)
+		p.err = engine.Run(ctx, options)
 	}()
 	b.t.Cleanup(func() {
 		p.end()
@@ -65,6 +59,16 @@ func (b *bed) run(node config.Node, handler any, change ...func(*runner.Options)
 		}
 	})
 	return p
+}
+
+func inProcess(init func() error, log io.Writer, handler any) engine.Hands {
+	return engine.NewInProcess(func(context.Context) error { return init() }, func(ctx context.Context, x *exchange.Exchange) error {
+		result, err := kre.Try(trial.Trial{Context: ctx, Exchange: x, Log: log, Handler: handler})
+		if err != nil {
+			return err
+		}
+		return result.Err
+	})
 }
 
 // end tells the node to end and waits until it has.

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/store"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
@@ -16,7 +16,7 @@ import (
 // openStore returns a store of its own connection, and three records of a run.
 func (b *bed) openStore() (s *store.Store, run string, records func() []store.Record) {
 	b.t.Helper()
-	log := logline.New(io.Discard, false, logline.Origin{})
+	log := logline.New(io.Discard, logline.Options{})
 	conn, err := broker.Open(b.t.Context(), broker.Options{URL: b.url(), Log: log})
 	require.NoError(b.t, err)
 	b.t.Cleanup(conn.Close)

@@ -32,6 +32,7 @@ type Failure struct {
 	RequestID string
 	MessageID string
 	Attempts  int
+	Code      int32  // of google.rpc.Code, where the mistake is the caller's; 0 is INTERNAL
 	Text      string // the error's own text, without the node's name
 }
 
@@ -52,11 +53,13 @@ func (f Failure) Body() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packing the error info: %w", err)
 	}
-	body, err := anypb.New(&status.Status{
-		Code:    codeInternal,
-		Message: valid(f.Node) + ": " + cut(valid(f.Text), MaxErrorText),
-		Details: []*anypb.Any{info},
-	})
+	st := &status.Status{Code: codeInternal, Message: cut(valid(f.Text), MaxErrorText), Details: []*anypb.Any{info}}
+	if f.Code != 0 {
+		st.Code = f.Code // the text is for the caller, to whom nodes are nothing
+	} else {
+		st.Message = valid(f.Node) + ": " + st.Message
+	}
+	body, err := anypb.New(st)
 	if err != nil {
 		return nil, fmt.Errorf("packing the error: %w", err)
 	}
@@ -99,7 +102,12 @@ func FailureOf(st *status.Status) (Failure, error) {
 		if !ok {
 			return Failure{}, fmt.Errorf("reading the error info: attempts %q is not a number", metadata["attempts"])
 		}
+		code := st.GetCode()
+		if code == codeInternal {
+			code = 0
+		}
 		return Failure{
+			Code:      code,
 			Node:      metadata["node"],
 			Workflow:  metadata["workflow"],
 			RequestID: metadata["request_id"],

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness import PATIENCE, Server
+from harness import PATIENCE, Start, Worker
 
 LIMIT = 5 * PATIENCE
 """Seconds that a test may take."""
@@ -24,18 +26,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("nats"))
-    server.start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
-    """A server that a test may stop and start."""
-    server = Server(tmp_path / "nats")
-    server.start()
-    yield server
-    server.kill()
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts workers of a source text; they are ready unless that is not wanted, and end with the test."""
+    with contextlib.ExitStack() as workers:
+
+        def begin(code: str, *, ready: bool = True, **hello: Any) -> Worker:
+            worker = workers.enter_context(Worker(tmp_path, code, **hello))
+            if ready:
+                worker.ready()
+            return worker
+
+        yield begin

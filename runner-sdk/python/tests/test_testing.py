@@ -1,9 +1,10 @@
-"""kre.testing: handlers called without a broker."""
+"""kre.testing: handlers called without a platform."""
 
 from __future__ import annotations
 
 import logging
 import os
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
 
@@ -133,6 +134,18 @@ def test_untyped_handlers_get_the_any_and_errors(untyped: ModuleType) -> None:
     assert kre.testing.call(untyped, wrapped).one(StringValue).value == "x"
     told = kre.testing.call(untyped, kre.Status(code=13, message="no"), kind="error").one(kre.Status, "errors")
     assert told.message == "no"
+
+
+def test_a_deadline_can_be_given(tmp_path: Path) -> None:
+    asking = module(tmp_path, "import kre\nasync def default_handler(ctx, data): ctx.set('deadline', ctx.deadline)")
+    contexts: list[kre.Context] = []
+    asking.init = contexts.append  # type: ignore[attr-defined]
+    deadline = datetime(2026, 12, 1, 11, tzinfo=timezone(timedelta(hours=1)))
+    kre.testing.call(asking, say("x"), deadline=deadline)
+    assert contexts[0].get("deadline") == deadline
+    assert contexts[0].get("deadline").utcoffset() == timedelta(0)
+    kre.testing.call(asking, say("x"))
+    assert contexts[0].get("deadline") is None
 
 
 def test_paths_start_at_the_project(main: ModuleType, tmp_path: Path) -> None:

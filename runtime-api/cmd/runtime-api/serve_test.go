@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -141,7 +142,14 @@ func TestAPageFitsIntoAnAnswerWhateverItsLinesHold(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".log"), []byte(strings.Repeat(line+"\n", 40)), 0o600))
 	}
-	require.Eventually(t, func() bool { return r.stored(t) == 120 }, time.Minute, 10*time.Millisecond)
+	for name, line := range map[string]string{
+		"w.long-text-0":    strings.Repeat("x\xff", 500<<10),
+		"w.long-numbers-0": `{"message":"m","n":[1` + strings.Repeat(",1", 900<<10) + `]}`,
+		"w.long-record-0":  `{"message":"` + strings.Repeat(`\u0000`, 255<<10) + `"}`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".log"), []byte(strings.Repeat(line+"\n", 10)), 0o600))
+	}
+	require.Eventually(t, func() bool { return r.stored(t) == 150 }, time.Minute, 10*time.Millisecond)
 	search := &runtimev1.SearchLogsRequest{Filter: &runtimev1.LogFilter{Version: "prices-v1"}, PageSize: 1000}
 	entries := 0
 	for {
@@ -152,7 +160,52 @@ func TestAPageFitsIntoAnAnswerWhateverItsLinesHold(t *testing.T) {
 			break
 		}
 	}
-	require.Equal(t, 120, entries)
+	require.Equal(t, 150, entries)
+}
+
+func TestALongRecordIsListedWholeAndFoundByWhatItTells(t *testing.T) {
+	r := openRuntime(t)
+	dir := filepath.Join(r.dir, "versions", "prices-v1", "logs")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	const each = 64 << 10 // bytes, of four texts
+	record := map[string]string{
+		"level": "error", "request_id": "01JD", "message": strings.Repeat("\x00", each), "error": strings.Repeat(`"\`, each/2),
+		"where": strings.Repeat("\u2028", each/3), "stack": strings.Repeat("<\n", each/2),
+	}
+	line, err := json.Marshal(record)
+	require.NoError(t, err)
+	require.Greater(t, len(line), 768<<10, "escaped")
+	content := "before\n" + string(line) + "\nafter\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "w.n-0.log"), []byte(content), 0o600))
+	require.Eventually(t, func() bool { return r.stored(t) == 3 }, time.Minute, 10*time.Millisecond)
+
+	logs := runtimev1.NewLogServiceClient(r.conn)
+	for name, filter := range map[string]*runtimev1.LogFilter{
+		"by level":   {MinLevel: runtimev1.LogLevel_LOG_LEVEL_ERROR},
+		"by request": {RequestId: "01JD"},
+		"by text":    {Text: "<\n<"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			filter.Version = "prices-v1"
+			page, err := logs.SearchLogs(r.trusted(t), &runtimev1.SearchLogsRequest{Filter: filter})
+			require.NoError(t, err)
+			require.Len(t, page.GetEntries(), 1)
+			entry := page.GetEntries()[0]
+			require.Equal(t, runtimev1.LogLevel_LOG_LEVEL_ERROR, entry.GetLevel())
+			require.True(t, record["message"] == entry.GetMessage())
+			fields := entry.GetFields().AsMap()
+			for _, name := range []string{"error", "where", "stack"} {
+				require.True(t, record[name] == fields[name], name)
+			}
+		})
+	}
+	tail, err := logs.TailLogs(r.trusted(t), &runtimev1.TailLogsRequest{Filter: &runtimev1.LogFilter{Version: "prices-v1"}, Last: 3})
+	require.NoError(t, err)
+	for _, want := range []string{"before", record["message"], "after"} {
+		got, err := tail.Recv()
+		require.NoError(t, err)
+		require.True(t, want == got.GetEntry().GetMessage())
+	}
 }
 
 func TestTheNodesOfAVersionAreServed(t *testing.T) {

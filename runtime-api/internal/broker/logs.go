@@ -36,7 +36,8 @@ const (
 	headerWorkflow = "Kre-Workflow"
 	headerNode     = "Kre-Node"
 	headerReplica  = "Kre-Replica"
-	headerCut      = "Kre-Cut" // bytes
+	headerCut      = "Kre-Cut"      // bytes
+	headerEncoding = "Kre-Encoding" // gzip: the line is compressed
 )
 
 // LogOptions bound what is kept.
@@ -249,8 +250,9 @@ const codeWrongLastSequenceConstant jetstream.ErrorCode = 10164
 // publish sends the records and returns the answer to the last, which is for all.
 func (l *Logs) publish(ctx context.Context, records []logbook.Record) (*nats.Msg, error) {
 	batch, seen := nuid.Next(), make(map[string]bool)
+	limit := int(l.b.conn.MaxPayload())
 	for i, record := range records {
-		msg := messageOf(record)
+		msg := messageOf(record, limit)
 		if !seen[msg.Subject] {
 			seen[msg.Subject] = true
 			msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(record.After, 10)}
@@ -273,10 +275,20 @@ func (l *Logs) publish(ctx context.Context, records []logbook.Record) (*nats.Msg
 	return nil, nil
 }
 
-func messageOf(record logbook.Record) *nats.Msg {
+// messageOf is the message for a broker that takes messages of limit bytes.
+func messageOf(record logbook.Record, limit int) *nats.Msg {
 	msg := nats.NewMsg(subjectOf(record.Version, record.Name))
-	msg.Data = record.Text
 	set := func(name, value string) { msg.Header[name] = []string{value} }
+	msg.Data = record.Text
+	if len(msg.Data) > logbook.MaxText {
+		msg.Data = compressed(record.Text)
+		set(headerEncoding, gzipEncoding)
+	}
+	if room := limit - logHeaders; limit > 0 && len(msg.Data) > room {
+		delete(msg.Header, headerEncoding)
+		msg.Data = record.Text[:min(max(room, 0), len(record.Text))]
+		record.Cut += int64(len(record.Text) - len(msg.Data))
+	}
 	set(headerOffset, strconv.FormatInt(record.Offset, 10))
 	set(headerFile, record.File)
 	set(headerNode, record.Node)
@@ -298,6 +310,9 @@ func lineOf(subject string, sequence uint64, stored time.Time, header nats.Heade
 	// What is not there or no number counts as 0: the line itself is worth more.
 	replica, _ := strconv.Atoi(header.Get(headerReplica))
 	cut, _ := strconv.ParseInt(header.Get(headerCut), 10, 64)
+	if header.Get(headerEncoding) == gzipEncoding {
+		data = decompressed(data)
+	}
 	return logbook.Line{
 		Process: logbook.Process{
 			Version: version, Name: process, Replica: replica,

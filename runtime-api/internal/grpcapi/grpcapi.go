@@ -137,7 +137,7 @@ func nodeMessage(m *manifest.Manifest, workflow manifest.Workflow, node manifest
 		Id:                  node.ID,
 		Config:              config,
 		Src:                 node.Src,
-		Runner:              runtimev1.Runner_RUNNER_EXECUTABLE,
+		Runner:              runnerOf(node),
 		Image:               node.Image,
 		Replicas:            int32(node.Replicas),
 		Gpu:                 node.GPU,
@@ -147,11 +147,18 @@ func nodeMessage(m *manifest.Manifest, workflow manifest.Workflow, node manifest
 		ConfigFiles:         values.Files,
 		DependenciesInImage: node.Dependencies == "image",
 	}
-	if node.Python() {
-		message.Runner = runtimev1.Runner_RUNNER_PYTHON
-	}
 	if node.StartTimeout > 0 {
 		message.StartTimeout = durationpb.New(node.StartTimeout)
 	}
 	return message
+}
+
+func runnerOf(node manifest.Node) runtimev1.Runner {
+	switch {
+	case node.Python():
+		return runtimev1.Runner_RUNNER_PYTHON
+	case node.Worker():
+		return runtimev1.Runner_RUNNER_WORKER
+	}
+	return runtimev1.Runner_RUNNER_EXECUTABLE
 }

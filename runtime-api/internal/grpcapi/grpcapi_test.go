@@ -166,6 +166,26 @@ func TestPreparingAnswersWhatASupervisorNeeds(t *testing.T) {
 	require.Equal(t, []string{"RATES"}, model.GetConfigFiles())
 }
 
+func TestWhatRunsANodeFollowsFromItsFileAndItsProtocol(t *testing.T) {
+	for name, test := range map[string]struct {
+		node string
+		want runtimev1.Runner
+	}{
+		"a Python file":               {`src: src/model.py`, runtimev1.Runner_RUNNER_PYTHON},
+		"one that says so":            {`src: src/model.py, protocol: worker`, runtimev1.Runner_RUNNER_PYTHON},
+		"an executable":               {`src: bin/model`, runtimev1.Runner_RUNNER_EXECUTABLE},
+		"one that speaks to a runner": {`src: bin/model, protocol: worker`, runtimev1.Runner_RUNNER_WORKER},
+		"a script that speaks to one": {`src: src/model.mjs, protocol: worker`, runtimev1.Runner_RUNNER_WORKER},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := open(t)
+			answer, err := a.PrepareVersion(t.Context(), request(strings.Replace(manifest, "src: bin/model", test.node, 1)))
+			require.NoError(t, err)
+			require.Equal(t, test.want, answer.GetNodes()[1].GetRunner())
+		})
+	}
+}
+
 func TestOverridesReachTheNodes(t *testing.T) {
 	a := open(t)
 	r := request(manifest)

@@ -19,6 +19,14 @@ const (
 	Error
 )
 
+// How much of a line is kept.
+const (
+	// MaxText is for plain text, in bytes.
+	MaxText = 256 << 10
+	// MaxRecord is for a record (see IsRecord), in bytes: enough for texts of MaxText, however JSON writes them.
+	MaxRecord = 2 << 20
+)
+
 // Entry is what a line says.
 type Entry struct {
 	Time      time.Time
@@ -120,10 +128,14 @@ func timeOf(fields map[string]any) (time.Time, bool) {
 	return told, err == nil
 }
 
-// Plain is the text of a line for people: of a JSON object its message and error, of anything else the line itself.
+// Plain is the text of a line for people: of a JSON object, cut or whole, its message and error, of anything else the line
+// itself.
 func Plain(line string) string {
 	line = strings.TrimSpace(line)
 	fields, message, ok := structured([]byte(line))
+	if !ok {
+		fields, message, ok = structured(mended(line))
+	}
 	if !ok {
 		return strings.ToValidUTF8(line, "�")
 	}
@@ -133,12 +145,39 @@ func Plain(line string) string {
 	return message
 }
 
+// IsRecord tells whether a line is a JSON object with a text as its message, and no heavier than an answer can hold.
+func IsRecord(line []byte) bool {
+	_, _, ok := structured(line)
+	return ok
+}
+
+const (
+	// maxWeight is of a record, maxLight the bytes of a line up to which it cannot weigh more: an element takes two or more.
+	maxWeight = 2 * MaxText
+	maxLight  = maxWeight / 8
+)
+
 func structured(text []byte) (fields map[string]any, message string, ok bool) {
 	if !mayBeObject(text) || json.Unmarshal(text, &fields) != nil {
 		return nil, "", false
 	}
 	message, ok = fields["message"].(string)
+	if len(text) > maxLight && weightOf(fields) > maxWeight {
+		return nil, "", false
+	}
 	return fields, message, ok
+}
+
+// mended is a JSON object that was cut, most likely in a long text, with an end; nil where that is not what it is.
+func mended(line string) []byte {
+	const longestEscape = len(`\uffff`)
+	for cut := range min(longestEscape, len(line)) {
+		whole := []byte(line[:len(line)-cut] + `"}`)
+		if mayBeObject(whole) && json.Valid(whole) {
+			return whole
+		}
+	}
+	return nil
 }
 
 func mayBeObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(text, " \t"), []byte("{")) }

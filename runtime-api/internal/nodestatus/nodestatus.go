@@ -58,12 +58,14 @@ type Replica struct {
 	Since       time.Time // of the state; zero: it was never started
 }
 
-// Slow is what a process of a node says of the handlers that run longer than their workflow's timeout.
+// Slow is what a process of a node says of itself: which handlers run longer than their workflow's timeout, or why there is
+// nobody to run any.
 type Slow struct {
 	Workflow string        // mapped name
 	Node     string        // as the manifest writes it
 	Replica  string        // id, another one at each start of the process
 	Requests []SlowRequest // none: it is over
+	Down     string        // how the worker ended that is being started again; empty: it runs
 }
 
 // SlowRequest is a handler that runs longer than its workflow's timeout.
@@ -97,6 +99,7 @@ type slowKey struct{ version, workflow, node, replica string }
 
 type noted struct {
 	requests []SlowRequest
+	down     string
 	until    time.Time
 }
 
@@ -127,7 +130,7 @@ func (s *Service) Note(version string, slow Slow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.slow, key)
-	if len(slow.Requests) == 0 {
+	if len(slow.Requests) == 0 && slow.Down == "" {
 		return
 	}
 	if len(s.slow) >= maxNoted {
@@ -138,7 +141,7 @@ func (s *Service) Note(version string, slow Slow) {
 		}
 	}
 	if len(s.slow) < maxNoted {
-		s.slow[key] = noted{requests: slices.Clone(slow.Requests), until: now.Add(s.opts.WarnFor)}
+		s.slow[key] = noted{requests: slices.Clone(slow.Requests), down: short(slow.Down), until: now.Add(s.opts.WarnFor)}
 	}
 }
 
@@ -230,14 +233,19 @@ func (s *Service) warnings(version string, process logbook.Process) []string {
 	workflow, _, _ := strings.Cut(process.Name, ".") // mapped, as processes are called
 	now := time.Now()
 	var requests []SlowRequest
+	var warnings []string
 	more := 0
 	s.mu.Lock()
 	for key, n := range s.slow {
 		if key.version == version && key.workflow == workflow && key.node == process.Node && now.Before(n.until) {
 			requests = append(requests, n.requests...)
+			if n.down != "" {
+				warnings = append(warnings, "its process "+n.down+", and is being started again")
+			}
 		}
 	}
 	s.mu.Unlock()
+	slices.Sort(warnings)
 	slices.SortFunc(requests, func(a, b SlowRequest) int {
 		if a.Running != b.Running {
 			return int(b.Running.Milliseconds() - a.Running.Milliseconds())
@@ -248,7 +256,6 @@ func (s *Service) warnings(version string, process logbook.Process) []string {
 		more = len(requests) - maxWarnings
 		requests = requests[:maxWarnings]
 	}
-	var warnings []string
 	for _, request := range requests {
 		warnings = append(warnings, fmt.Sprintf("request %s runs for %d s, longer than the workflow's timeout",
 			request.ID, int(request.Running.Seconds())))
@@ -260,8 +267,10 @@ func (s *Service) warnings(version string, process logbook.Process) []string {
 }
 
 // plain is a log line for people.
-func plain(line string) string {
-	line = logbook.Plain(line)
+func plain(line string) string { return short(logbook.Plain(line)) }
+
+// short is what is shown of a text of somebody else's.
+func short(line string) string {
 	if len(line) > maxLine {
 		line = strings.ToValidUTF8(line[:maxLine], "") + "…"
 	}

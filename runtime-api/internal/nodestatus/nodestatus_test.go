@@ -85,6 +85,7 @@ func TestAFailedReplicaTellsTheNodesReasonAndItsLastLine(t *testing.T) {
 		"text":                    {"ValueError: no house", "ValueError: no house"},
 		"JSON":                    {`{"level":"error","message":"cannot start","error":"no such file","n":1}`, "cannot start: no such file"},
 		"JSON without an error":   {` {"level":"error","message":"cannot start"} `, "cannot start"},
+		"JSON that was cut":       {`{"level":"error","message":"cannot start","error":"no file","stack":"Traceback\u00`, "cannot start: no file"},
 		"JSON of somebody else":   {`{"msg":"x"}`, `{"msg":"x"}`},
 		"what is no text":         {"\xffbroken", "�broken"},
 		"nothing":                 {"", ""},
@@ -138,6 +139,22 @@ func TestASlowHandlerIsAWarningUntilItIsOver(t *testing.T) {
 	say("a", many...)
 	require.Len(t, warnings("prices-v1"), 6)
 	require.Equal(t, "3 more requests run longer than the workflow's timeout", warnings("prices-v1")[5])
+}
+
+func TestANodeWhoseWorkerIsGoneSaysSoUntilThereIsAnother(t *testing.T) {
+	observed := new(processes)
+	observed.set(model(0, nodestatus.Ready))
+	s := nodestatus.NewService(observed, nodestatus.Options{})
+	for down, want := range map[string][]string{
+		"was ended by signal 11 (segmentation fault)": {"its process was ended by signal 11 (segmentation fault), and is being started again"},
+		strings.Repeat("x", 10_000):                   {"its process " + strings.Repeat("x", 500) + "…, and is being started again"},
+		"":                                            nil,
+	} {
+		s.Note("prices-v1", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: "a", Down: down})
+		nodes, err := s.List(t.Context(), "prices-v1")
+		require.NoError(t, err)
+		require.Equal(t, want, nodes[0].Warnings)
+	}
 }
 
 func TestWhatAProcessThatIsGoneSaidOfItselfIsForgotten(t *testing.T) {

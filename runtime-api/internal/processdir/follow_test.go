@@ -133,15 +133,44 @@ func TestALineTellsWhoLoggedIt(t *testing.T) {
 func TestALongLineIsCutAndTheNextIsWhole(t *testing.T) {
 	f := open(t)
 	f.plan(t, "prices-v1")
-	f.print(t, "prices-v1", "estimate.model-0", strings.Repeat("x", 64<<10)+"\n"+strings.Repeat("y", 1<<20)+"z\nshort\n")
+	const kept = logbook.MaxText
+	f.print(t, "prices-v1", "estimate.model-0", strings.Repeat("x", kept)+"\n"+strings.Repeat("y", 3<<20)+"z\nshort\n")
 	f.follow(t, f.logs)
 	lines := f.await(t, "prices-v1", 3)
-	require.Equal(t, strings.Repeat("x", 64<<10), string(lines[0].Text))
+	require.Equal(t, strings.Repeat("x", kept), string(lines[0].Text))
 	require.Zero(t, lines[0].Cut)
-	require.Equal(t, strings.Repeat("y", 64<<10), string(lines[1].Text))
-	require.EqualValues(t, 1<<20-64<<10+1, lines[1].Cut)
+	require.Equal(t, strings.Repeat("y", kept), string(lines[1].Text))
+	require.EqualValues(t, 3<<20-kept+1, lines[1].Cut)
 	require.Equal(t, "short", string(lines[2].Text))
-	require.Contains(t, lines[1].Entry().Message, "… (983041 more bytes)")
+	require.Contains(t, lines[1].Entry().Message, "… (2883585 more bytes)")
+}
+
+func TestARecordMayBeLongerThanText(t *testing.T) {
+	f := open(t)
+	f.plan(t, "prices-v1")
+	record := `{"level":"error","message":"` + strings.Repeat(`\u0000\"`, logbook.MaxText/2) + `"}`
+	require.Greater(t, len(record), 4*logbook.MaxText)
+	tooLong := `{"message":"` + strings.Repeat("x", logbook.MaxRecord) + `"}`
+	heavy := `{"message":"m","n":[0` + strings.Repeat(",0", logbook.MaxText) + `]}`
+	none := `{"no message":"` + strings.Repeat("x", logbook.MaxText) + `"}`
+	f.print(t, "prices-v1", "estimate.model-0", strings.Join([]string{record, tooLong, heavy, none, "short", ""}, "\n"))
+	_, end := f.follow(t, f.logs)
+	lines := f.await(t, "prices-v1", 5)
+	require.True(t, record == string(lines[0].Text))
+	require.Zero(t, lines[0].Cut)
+	require.Equal(t, logbook.Error, lines[0].Entry().Level)
+	require.Len(t, lines[0].Entry().Message, logbook.MaxText)
+	for i, text := range []string{tooLong, heavy, none} {
+		line := lines[i+1]
+		require.Len(t, line.Text, logbook.MaxText)
+		require.EqualValues(t, len(text), int64(len(line.Text))+line.Cut)
+		require.Equal(t, logbook.Info, line.Entry().Level)
+	}
+	require.Equal(t, "short", string(lines[4].Text))
+	end()
+	f.follow(t, f.logs)
+	f.print(t, "prices-v1", "estimate.model-0", "later\n")
+	require.Equal(t, "later", string(f.await(t, "prices-v1", 6)[5].Text), "nothing is stored again")
 }
 
 func TestWhatIsNoTextIsStoredAsItIsAndShownAsText(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/konstellation-io/kre/kit/proc"
@@ -13,8 +14,6 @@ import (
 )
 
 const (
-	// maxLine is how much of a line is stored.
-	maxLine = 64 << 10
 	// chunk is how much of a file is read at a time.
 	chunk = 256 << 10
 	// unfinished is how long a last line may go without its end before it is taken as it is.
@@ -38,7 +37,7 @@ type logFile struct {
 	bytes int     // of the queue
 
 	scanned int64  // offset up to which it was read
-	line    []byte // begun and not ended, as much of it as is stored
+	line    []byte // begun and not ended, as much of it as may be stored
 	cut     int64  // bytes of it that are not
 	order   time.Time
 	grown   time.Time // when it last did
@@ -161,7 +160,7 @@ func (f *logFile) scan(content []byte) {
 
 func (f *logFile) add(content []byte) {
 	f.scanned += int64(len(content))
-	room := min(maxLine-len(f.line), len(content))
+	room := min(logbook.MaxRecord-len(f.line), len(content))
 	f.line = append(f.line, content[:room]...)
 	f.cut += int64(len(content) - room)
 }
@@ -170,6 +169,9 @@ func (f *logFile) pending() bool { return len(f.line) > 0 }
 
 // end puts the line in the queue.
 func (f *logFile) end() {
+	if long := len(f.line) - logbook.MaxText; long > 0 && !logbook.IsRecord(f.line) {
+		f.line, f.cut = slices.Clone(f.line[:logbook.MaxText]), f.cut+int64(long)
+	}
 	told := logbook.TimeOf(f.line)
 	switch {
 	case !told.IsZero():
@@ -209,7 +211,7 @@ func (f *logFile) free() error {
 }
 
 const (
-	punchBytes = 4 << 20   // are freed at a time
-	punchUnit  = 4 << 10   // what a file system frees
-	keepBytes  = 128 << 10 // stay
+	punchBytes = 4 << 20                     // are freed at a time
+	punchUnit  = 4 << 10                     // what a file system frees
+	keepBytes  = logbook.MaxRecord + 128<<10 // stay
 )

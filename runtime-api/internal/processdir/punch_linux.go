@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/konstellation-io/kre/runtime-api/internal/logbook"
 )
 
 // punch gives back the disk of a file up to an offset. A file system that cannot do that keeps it.
@@ -46,7 +48,7 @@ func firstData(name string) (int64, error) {
 	case offset == 0:
 		return 0, nil
 	}
-	content := make([]byte, maxLine)
+	content := make([]byte, logbook.MaxRecord)
 	n, err := file.ReadAt(content, offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("read log %s: %w", name, err)

@@ -67,10 +67,17 @@ func (r record) render(attempts int, paint func(color, text string) string) []st
 	if r.Where != "" {
 		words = append(words, clean(r.Where))
 	}
-	text := r.Message
+	text, stack := r.Message, strings.TrimRight(r.Stack, "\n")
+	attempt, of, failed := failedAttempt(text)
+	if failed = failed && r.Error != ""; failed {
+		r.Attempt, attempts = attempt, of
+	}
+	if r.Where != "" && oneFrame(stack) { // which is there
+		stack = ""
+	}
 	switch {
 	case r.Error == "":
-	case r.Where != "" || text == "": // the error at that place says it all
+	case failed || r.Where != "" || text == "": // the error says it all
 		text = r.Error
 	default:
 		text += ": " + r.Error
@@ -91,12 +98,24 @@ func (r record) render(attempts int, paint func(color, text string) string) []st
 	for _, line := range lines[1:] {
 		out = append(out, "  "+clean(line))
 	}
-	if stack := strings.TrimRight(r.Stack, "\n"); stack != "" {
+	if stack != "" {
 		for line := range strings.SplitSeq(stack, "\n") {
 			out = append(out, paint(dim, "  "+clean(line)))
 		}
 	}
 	return out
+}
+
+// failedAttempt reads the message of a failed attempt, as every SDK writes it.
+func failedAttempt(message string) (attempt, of int, ok bool) {
+	const form = "attempt %d of %d failed"
+	_, err := fmt.Sscanf(message, form, &attempt, &of)
+	return attempt, of, err == nil && message == fmt.Sprintf(form, attempt, of)
+}
+
+// oneFrame tells whether a traceback of Python has no more than one place.
+func oneFrame(stack string) bool {
+	return strings.HasPrefix(stack, "Traceback ") && strings.Count(stack, "\n  File \"") == 1
 }
 
 // pairs are the remaining fields, sorted.

@@ -24,16 +24,37 @@ func TestLogLinesAreRenderedForPeople(t *testing.T) {
 			`{"time":"t","level":"error","node":"greet","message":"handler failed","request_id":"01JD8ABCDEF","where":"src/greet/main.py:7","error":"KeyError: 'nmae'","attempt":1}`,
 			"greet  ERROR ABCDEF src/greet/main.py:7 KeyError: 'nmae' attempt 1/1\n",
 		},
-		"an empty line":     {`{"level":"info","message":""}`, "greet  INFO\n"},
-		"a message":         {`{"level":"info","message":"hello"}`, "greet  INFO hello\n"},
-		"an error":          {`{"level":"warn","message":"cannot send","error":"too large"}`, "greet  WARN cannot send: too large\n"},
-		"fields are sorted": {`{"level":"info","message":"m","b":"x y","a":12345678901234567890,"c":{"d":1}}`, "greet  INFO m a=12345678901234567890 b=\"x y\" c={\"d\":1}\n"},
-		"a stack":           {`{"level":"error","message":"m","error":"e","stack":"one\n  two\n"}`, "greet  ERROR m: e\n         one\n           two\n"},
-		"several lines":     {`{"level":"info","message":"one\ntwo"}`, "greet  INFO one\n         two\n"},
-		"raw text":          {`hello {"a":1}`, "greet  hello {\"a\":1}\n"},
-		"JSON of a node":    {`{"price": 3}`, "greet  {\"price\": 3}\n"},
-		"broken JSON":       {`{"level":"info","message":`, "greet  {\"level\":\"info\",\"message\":\n"},
-		"nothing":           {``, "greet\n"},
+		"a failed attempt of a worker": {
+			`{"time":"t","level":"error","message":"attempt 2 of 5 failed","version":"v1","workflow":"w","node":"greet","request_id":"01JD8ABCDEF","message_id":"m","attempt":2,` +
+				`"error":"KeyError: 'nmae'","where":"src/greet/main.py:7","stack":"Traceback (most recent call last):\n  File \"src/greet/main.py\", line 7, in greet\n    names['nmae']\nKeyError: 'nmae'\n"}`,
+			"greet  ERROR ABCDEF src/greet/main.py:7 KeyError: 'nmae' attempt 2/5\n",
+		},
+		"one that failed further down": {
+			`{"level":"error","message":"attempt 1 of 1 failed","request_id":"01JD8ABCDEF","attempt":1,"error":"no","where":"src/a.py:2",` +
+				`"stack":"Traceback (most recent call last):\n  File \"src/main.py\", line 1, in f\n    g()\n  File \"src/a.py\", line 2, in g\n    no()\nno\n"}`,
+			"greet  ERROR ABCDEF src/a.py:2 no attempt 1/1\n" +
+				"         Traceback (most recent call last):\n           File \"src/main.py\", line 1, in f\n             g()\n" +
+				"           File \"src/a.py\", line 2, in g\n             no()\n         no\n",
+		},
+		"a failed attempt of Go": {
+			`{"level":"error","message":"attempt 1 of 5 failed","version":"v1","workflow":"w","node":"greet","request_id":"01JD8ABCDEF","message_id":"m","attempt":1,"error":"no such word"}`,
+			"greet  ERROR ABCDEF no such word attempt 1/5\n",
+		},
+		"one that panicked": {
+			`{"level":"error","message":"attempt 1 of 1 failed","request_id":"01JD8ABCDEF","attempt":1,"error":"panic: no","where":"main.go:3","stack":"main.greet\n\tmain.go:3\n"}`,
+			"greet  ERROR ABCDEF main.go:3 panic: no attempt 1/1\n         main.greet\n         \tmain.go:3\n",
+		},
+		"somebody else's words": {`{"level":"warn","message":"attempt 1 of 5 failed"}`, "greet  WARN attempt 1 of 5 failed\n"},
+		"an empty line":         {`{"level":"info","message":""}`, "greet  INFO\n"},
+		"a message":             {`{"level":"info","message":"hello"}`, "greet  INFO hello\n"},
+		"an error":              {`{"level":"warn","message":"cannot send","error":"too large"}`, "greet  WARN cannot send: too large\n"},
+		"fields are sorted":     {`{"level":"info","message":"m","b":"x y","a":12345678901234567890,"c":{"d":1}}`, "greet  INFO m a=12345678901234567890 b=\"x y\" c={\"d\":1}\n"},
+		"a stack":               {`{"level":"error","message":"m","error":"e","stack":"one\n  two\n"}`, "greet  ERROR m: e\n         one\n           two\n"},
+		"several lines":         {`{"level":"info","message":"one\ntwo"}`, "greet  INFO one\n         two\n"},
+		"raw text":              {`hello {"a":1}`, "greet  hello {\"a\":1}\n"},
+		"JSON of a node":        {`{"price": 3}`, "greet  {\"price\": 3}\n"},
+		"broken JSON":           {`{"level":"info","message":`, "greet  {\"level\":\"info\",\"message\":\n"},
+		"nothing":               {``, "greet\n"},
 		"no cursor is moved": {
 			"a\x1b[2Jb\x07c\x1b[31mred\x1b[0m\td", "greet  a[2Jbc\x1b[31mred\x1b[0m\td\n",
 		},

@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 )
 
 const (

@@ -42,7 +42,7 @@ func (p *Puller) Returned(d *Delivery, spent time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if spent > 0 {
-		p.pace.observe(spent)
+		p.pace.observe(spent, len(d.Body))
 	}
 	p.discount(d)
 	d.state = returned
@@ -62,7 +62,7 @@ func (p *Puller) discount(d *Delivery) {
 func (p *Puller) Postpone(d *Delivery, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped {
+	if p.stopped || p.paused {
 		p.release(d, givenBack)
 		return
 	}
@@ -111,10 +111,39 @@ func (p *Puller) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopped = true
+	p.leave()
+	p.signal()
+}
+
+// Pause is Stop until Resume is called.
+func (p *Puller) Pause() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.stopped && !p.paused {
+		p.paused = true
+		p.leave()
+	}
+}
+
+// Resume asks for messages again, after Pause.
+func (p *Puller) Resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped || !p.paused {
+		return
+	}
+	p.paused = false
+	_ = p.ask() // it fails only when the connection has ended, and with it the process
+}
+
+// leave gives up what was asked for and what has not had its turn. The lock is held.
+func (p *Puller) leave() {
 	for i := range p.sources {
-		if sub := p.sources[i].sub; sub != nil && sub.Drain() != nil {
+		s := &p.sources[i]
+		if s.sub != nil && s.sub.Drain() != nil {
 			p.open.Done() // it fails only when the connection has ended, and then nothing comes
 		}
+		s.sub, s.asked = nil, 0
 	}
 	for _, d := range p.held {
 		if d.state == queued || d.state == postponed {
@@ -122,7 +151,6 @@ func (p *Puller) Stop() {
 		}
 	}
 	p.queue = nil
-	p.signal()
 }
 
 // Drained returns when, after Stop, everything that was still on its way has been given back, or when ctx ends.

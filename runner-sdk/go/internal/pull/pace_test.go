@@ -28,7 +28,7 @@ func TestPaceHoldsATenthOfASecondOfWork(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var p pace
 			for _, spent := range test.spent {
-				p.observe(spent)
+				p.observe(spent, 100)
 			}
 			require.Equal(t, test.want, p.limit(test.sources))
 		})
@@ -37,9 +37,21 @@ func TestPaceHoldsATenthOfASecondOfWork(t *testing.T) {
 
 func TestPaceFindsBackToAFastHandler(t *testing.T) {
 	var p pace
-	p.observe(time.Second)
+	p.observe(time.Second, 100)
 	for range 200 {
-		p.observe(time.Microsecond)
+		p.observe(time.Microsecond, 100)
+	}
+	require.Equal(t, maxHeld, p.limit(1))
+}
+
+func TestPaceHoldsFewLargeMessages(t *testing.T) {
+	var p pace
+	p.observe(time.Microsecond, maxBytes/4)
+	require.Equal(t, 4, p.limit(1))
+	p.observe(time.Microsecond, 2*maxBytes)
+	require.Equal(t, 1, p.limit(1))
+	for range 200 {
+		p.observe(time.Microsecond, 100)
 	}
 	require.Equal(t, maxHeld, p.limit(1))
 }

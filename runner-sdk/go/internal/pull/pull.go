@@ -11,8 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
 )
 
 // What is answered to a delivery.
@@ -58,6 +58,7 @@ type Puller struct {
 	queue    []*Delivery
 	counting []int // by source: what is queued or running
 	waiting  int   // postponed
+	paused   bool
 	stopped  bool
 }
 
@@ -70,7 +71,7 @@ func New(conn *broker.Conn, log *logline.Log, consumers []Consumer) *Puller {
 		counting: make([]int, len(consumers)),
 	}
 	for _, consumer := range consumers {
-		p.sources = append(p.sources, source{Consumer: consumer, inbox: conn.NewInbox()})
+		p.sources = append(p.sources, source{Consumer: consumer})
 	}
 	return p
 }
@@ -79,17 +80,36 @@ func New(conn *broker.Conn, log *logline.Log, consumers []Consumer) *Puller {
 func (p *Puller) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range p.sources {
-		sub, err := p.conn.Subscribe(p.sources[i].inbox, func(msg *nats.Msg) { p.receive(i, msg) })
-		if err != nil {
-			return fmt.Errorf("consumer %s of stream %s: %w", p.sources[i].Name, p.sources[i].Stream, err)
-		}
-		p.open.Add(1)
-		sub.SetClosedHandler(func(string) { p.open.Done() })
-		p.sources[i].sub = sub
-	}
 	p.conn.OnReconnect(p.restart)
+	return p.ask()
+}
+
+// ask listens for every source and begins to ask, unless that has to wait. The lock is held.
+func (p *Puller) ask() error {
+	if p.stopped || p.paused {
+		return nil
+	}
+	for i := range p.sources {
+		if err := p.subscribe(i); err != nil {
+			return err
+		}
+	}
 	p.refill()
+	return nil
+}
+
+// subscribe listens for what source i is asked for, on a subject of its own: what was asked for before goes elsewhere. The
+// lock is held.
+func (p *Puller) subscribe(i int) error {
+	s := &p.sources[i]
+	s.inbox = p.conn.NewInbox()
+	sub, err := p.conn.Subscribe(s.inbox, func(msg *nats.Msg) { p.receive(i, msg) })
+	if err != nil {
+		return fmt.Errorf("consumer %s of stream %s: %w", s.Name, s.Stream, err)
+	}
+	p.open.Add(1)
+	sub.SetClosedHandler(func(string) { p.open.Done() })
+	s.sub = sub
 	return nil
 }
 
@@ -146,7 +166,7 @@ func (p *Puller) restart() {
 
 // refill asks each source for what may still be held of it. The lock is held.
 func (p *Puller) refill() {
-	if p.stopped || !p.conn.Connected() {
+	if p.stopped || p.paused || !p.conn.Connected() {
 		return
 	}
 	limit := p.pace.limit(len(p.sources))
@@ -163,7 +183,7 @@ func (p *Puller) refill() {
 		if room <= 0 || have > limit/2 || now.Before(s.again) {
 			continue
 		}
-		if err := p.ask(i, room); err != nil {
+		if err := p.request(i, room); err != nil {
 			continue // the connection is being made again, after which everything is asked for again
 		}
 		s.asked += room
@@ -172,7 +192,7 @@ func (p *Puller) refill() {
 	}
 }
 
-func (p *Puller) ask(i, messages int) error {
+func (p *Puller) request(i, messages int) error {
 	body, err := json.Marshal(map[string]int64{
 		"batch": int64(messages), "expires": int64(expires), "idle_heartbeat": int64(idle),
 	})

@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 )
 
 // receive takes what comes for a source: a message, or what the broker has to say about a request.
@@ -27,7 +27,7 @@ func (p *Puller) receive(i int, msg *nats.Msg) {
 	s := &p.sources[i]
 	s.heard = d.Received
 	s.asked = max(0, s.asked-1)
-	if p.stopped {
+	if p.stopped || p.paused {
 		_ = p.conn.Send(d.ack, givenBack) // unheard, it goes elsewhere when the wait for its acknowledgement ends
 		return
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/logline"
 )
 
 // Headers that tell messages apart, here and in the log.

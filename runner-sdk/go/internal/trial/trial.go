@@ -6,7 +6,7 @@ import (
 	"context"
 	"io"
 
-	"github.com/konstellation-io/kre/runner-sdk/go/internal/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
 )
 
 // Trial is one call of a handler.

@@ -1,14 +1,30 @@
 """Write nodes of KRE versions in Python.
 
 A node is a module with handlers, decorated (`@kre.init`, `@kre.handler`) or named (`init`, `default_handler`,
-`custom_handlers`). `python -m kre` runs it, `kre.testing.call` tests it without a broker.
+`custom_handlers`). The platform runs it as `python -m kre`, `kre.testing.call` tests it without one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kre.errors import FinalError, NotAvailableError, UsageError
+from kre.errors import (
+    Aborted,
+    AlreadyExists,
+    DeadlineExceeded,
+    FailedPrecondition,
+    FinalError,
+    InvalidArgument,
+    NotAvailableError,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+    UsageError,
+)
 from kre.registry import handler, init
 
 if TYPE_CHECKING:
@@ -17,12 +33,26 @@ if TYPE_CHECKING:
     from kre.status import ErrorInfo as ErrorInfo
     from kre.status import Status as Status
 
+__version__ = "0.1.0"
+
 __all__ = [
+    "Aborted",
+    "AlreadyExists",
     "Context",
+    "DeadlineExceeded",
     "ErrorInfo",
+    "FailedPrecondition",
     "FinalError",
+    "InvalidArgument",
     "NotAvailableError",
+    "NotFound",
+    "OutOfRange",
+    "PermissionDenied",
+    "ResourceExhausted",
     "Status",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
     "UsageError",
     "handler",
     "init",

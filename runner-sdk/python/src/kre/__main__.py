@@ -1,10 +1,10 @@
-"""`python -m kre`: runs the node that the environment describes."""
+"""`python -m kre`: runs a node, as the worker of the runner that started it."""
 
 from __future__ import annotations
 
 import sys
 
-from kre.runner import main
+from kre.worker import main
 
 if __name__ == "__main__":
     sys.exit(main())

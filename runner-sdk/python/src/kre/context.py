@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
 from kre import services
+from kre.kinds import Kind
 from kre.log import LOGGER, Labels
 from kre.outputs import Outputs
-from kre.wire import Kind
+from kre.texts import valid
 
 _MISSING = object()
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class _Done:
@@ -28,7 +31,8 @@ class _Done:
         yield
 
 
-_DONE = _Done()
+SENT = _Done()
+"""What the verbs that send return."""
 
 
 @dataclass
@@ -43,15 +47,14 @@ class Process:
 
 
 @dataclass(slots=True)
-class Attempt:
+class Attempt(Labels):
     """One attempt at one message."""
 
-    request_id: str
-    message_id: str
-    sender: str
-    kind: Kind
-    number: int
-    outputs: Outputs
+    sender: str = ""
+    kind: Kind = Kind.OK
+    outputs: Outputs = field(default_factory=lambda: Outputs(0))
+    deadline_unix_us: int = 0
+    """When the caller's wait is over; 0 is not known."""
 
 
 class Context:
@@ -97,6 +100,8 @@ class Context:
             raise TypeError(f"only protobuf messages can be sent, not {type(message).__name__}")
         if not isinstance(channel, str):
             raise TypeError(f"a channel is named by a string, not by {channel!r}")
+        if not channel.isascii() and valid(channel) != channel:
+            raise ValueError(f"a channel is named by valid text, not by {channel!r}")
         if isinstance(message, any_pb2.Any):
             body = message
         else:
@@ -105,7 +110,7 @@ class Context:
                 value=message.SerializeToString(),
             )
         self._attempt.outputs.add(kind, channel, body)
-        return _DONE
+        return SENT
 
     # The message
 
@@ -122,12 +127,18 @@ class Context:
     @property
     def attempt(self) -> int:
         """Number of this attempt, from 1."""
-        return self._attempt.number
+        return self._attempt.attempt
 
     @property
     def sender(self) -> str:
         """Name of the node that sent the message, or "entrypoint"."""
         return self._attempt.sender
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the caller's wait is over, UTC; None if that is not known. A handler that runs on is not interrupted."""
+        us = self._attempt.deadline_unix_us
+        return _EPOCH + timedelta(microseconds=us) if us else None
 
     def get_request_id(self) -> str:
         """Return the id of the request the message belongs to."""
@@ -191,9 +202,7 @@ class Context:
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A standard logger whose lines carry the ids of this message."""
-        attempt = self._attempt_or_none
-        labels = Labels(attempt.request_id, attempt.message_id, attempt.number) if attempt else Labels()
-        return logging.LoggerAdapter(LOGGER, {"kre": labels})
+        return logging.LoggerAdapter(LOGGER, {"kre": self._attempt_or_none or Labels()})
 
     # Services that come later
 

@@ -1,10 +1,11 @@
-"""Errors of the SDK, and how an error of user code is told in one line."""
+"""Errors of the SDK, and how an error of user code is told."""
 
 from __future__ import annotations
 
 import os
 import sysconfig
 import traceback
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -12,20 +13,114 @@ from types import TracebackType
 class FinalError(Exception):
     """Raise it (or a subclass) in a handler when another attempt cannot help.
 
-    The message is dead-lettered at once and the caller gets the text.
+    The message is dead-lettered at once and the caller gets the text. The subclasses of this package say that the
+    mistake is the caller's: the caller gets their code as well, and there is no dead letter.
     """
+
+    code = 0
+    """A number of google.rpc.Code that the caller gets; 0 is INTERNAL."""
+
+
+class InvalidArgument(FinalError):
+    """What the caller asked for makes no sense, whatever state things are in."""
+
+    code = 3
+
+
+class DeadlineExceeded(FinalError):
+    """The caller's time was over before the work was done."""
+
+    code = 4
+
+
+class NotFound(FinalError):
+    """What the caller asked for is not there."""
+
+    code = 5
+
+
+class AlreadyExists(FinalError):
+    """What the caller wanted to make is there already."""
+
+    code = 6
+
+
+class PermissionDenied(FinalError):
+    """The caller is known and may not do this."""
+
+    code = 7
+
+
+class ResourceExhausted(FinalError):
+    """The caller has used up what it may use."""
+
+    code = 8
+
+
+class FailedPrecondition(FinalError):
+    """Something else has to be done first."""
+
+    code = 9
+
+
+class Aborted(FinalError):
+    """Somebody else was faster; the caller may begin anew."""
+
+    code = 10
+
+
+class OutOfRange(FinalError):
+    """What the caller asked for lies past the end."""
+
+    code = 11
+
+
+class Unimplemented(FinalError):
+    """Nobody does this here."""
+
+    code = 12
+
+
+class Unavailable(FinalError):
+    """Not at the moment: the caller may ask again later."""
+
+    code = 14
+
+
+class Unauthenticated(FinalError):
+    """The caller has not said who it is."""
+
+    code = 16
 
 
 class UsageError(Exception):
     """A module uses the SDK in a way that cannot work; found when it is loaded."""
 
 
-class NotAvailableError(NotImplementedError):
+class NotAvailableError(FinalError, NotImplementedError):
     """A service of ctx that this version of KRE does not offer yet."""
 
 
 class StartError(Exception):
     """The process cannot start, or go on, for a reason that its text tells a person."""
+
+
+_PLAIN: dict[type[BaseException], str] = {
+    FinalError: "final error",
+    InvalidArgument: "invalid argument",
+    DeadlineExceeded: "deadline exceeded",
+    NotFound: "not found",
+    AlreadyExists: "already exists",
+    PermissionDenied: "permission denied",
+    ResourceExhausted: "resource exhausted",
+    FailedPrecondition: "failed precondition",
+    Aborted: "aborted",
+    OutOfRange: "out of range",
+    Unimplemented: "unimplemented",
+    Unavailable: "unavailable",
+    Unauthenticated: "unauthenticated",
+}
+"""Errors whose name the caller does not see, and their text if they have none."""
 
 
 def text_of(error: BaseException) -> str:
@@ -35,23 +130,20 @@ def text_of(error: BaseException) -> str:
         message = str(error)
     except Exception as broken:
         message = f"its text cannot be read ({type(broken).__name__})"
-    if type(error) is FinalError:
-        return message or "final error"
+    if (plain := _PLAIN.get(type(error))) is not None:
+        return message or plain
     return f"{name}: {message}" if message else name
 
 
-def one_line(text: str, limit: int = 4 * 1024) -> str:
-    """Return text on one line, of at most limit bytes in UTF-8."""
-    joined = " ".join(text.split())
-    if len(encoded := joined.encode("utf-8", "replace")) <= limit:
-        return joined
-    return encoded[: max(0, limit - 3)].decode("utf-8", "ignore") + "…"[: max(0, limit // 3)]
+def code_of(error: BaseException) -> int:
+    """Return the code that an error has for the caller, whatever a subclass of the author's calls `code`."""
+    return next((kind.code for kind in type(error).__mro__ if issubclass(kind, FinalError) and kind in _PLAIN), 0)
 
 
-_LIBRARIES = tuple(
-    os.path.realpath(path) + os.sep
-    for path in {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), os.path.dirname(__file__)}
-)
+@cache
+def _libraries() -> tuple[str, ...]:
+    paths = {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), os.path.dirname(__file__)}
+    return tuple(os.path.realpath(path) + os.sep for path in paths)
 
 
 def place_of(trace: TracebackType | None, root: Path) -> str:
@@ -60,7 +152,7 @@ def place_of(trace: TracebackType | None, root: Path) -> str:
     base = os.path.realpath(root) + os.sep
     for frame in traceback.extract_tb(trace):
         name = os.path.realpath(frame.filename)
-        if name.startswith(base) and not name.startswith(_LIBRARIES):
+        if name.startswith(base) and not name.startswith(_libraries()):
             found = f"{os.path.relpath(name, base)}:{frame.lineno}"
     return found
 

@@ -74,10 +74,19 @@ class Handlers:
             raise FinalError(f"no handler for what {sender} sent: there is no default handler, only for {known}")
         return found
 
+    @property
     def all_sync(self) -> bool:
-        """Whether no handler needs an event loop."""
-        every = [*self.by_sender.values(), *([self.default] if self.default else [])]
-        return not any(handler.is_async for handler in every)
+        """Whether neither init nor any handler is an `async def`."""
+        return not any(handler.is_async for handler in self._every) and not (self.init and is_async(self.init))
+
+    @property
+    def any_sync(self) -> bool:
+        """Whether some handler is a plain function."""
+        return not all(handler.is_async for handler in self._every)
+
+    @property
+    def _every(self) -> list[Handler]:
+        return [*self.by_sender.values(), *([self.default] if self.default else [])]
 
 
 def of_module(module: ModuleType) -> Handlers:

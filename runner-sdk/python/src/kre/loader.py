@@ -18,6 +18,9 @@ def load(src: str, root: Path) -> ModuleType:
     path = root / src
     if not path.is_file():
         raise StartError(f"src {src} is not in the package {root}")
+    if b"async def" in path.read_bytes():
+        # What will be needed is imported before the package is on sys.path: there may be a queue.py beside src.
+        import kre.looped  # noqa: F401, PLC0415
     for folder in (root / ".kre" / "gen" / "python", root, path.parent):
         if (entry := str(folder)) in sys.path:
             sys.path.remove(entry)

@@ -1,162 +1,152 @@
-"""What follows a handler's end: storing, answering, dead letters and the acknowledgement, each confirmed in turn."""
+"""Attempts at messages: what a handler is given, and what the runner is told of its end."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import inspect
 import time
+from typing import Any
 
-from kre import wire
-from kre.broker import Broker, NoAnswer, headers_size
-from kre.config import NodeConfig
-from kre.errors import one_line
-from kre.message import Message
-from kre.outputs import Sent, choose
-from kre.replies import Replies
-from kre.status import error_body
-from kre.store import Outgoing, Store, Stored
-from kre.wire import Kind
+from google.protobuf.message import Message
 
-_log = logging.getLogger("kre")
-_TEXT_LIMIT = 4 * 1024
-"""Bytes of an error's text, wherever it goes."""
+from kre.channel import Channel
+from kre.context import SENT, Attempt, Context, Process
+from kre.ending import end_child
+from kre.errors import FinalError, code_of, place_of, text_of, user_traceback
+from kre.handlers import Handler, Handlers
+from kre.kinds import Kind, kind_of
+from kre.log import LABELS
+from kre.outputs import RETURNED, Outputs
+from kre.texts import shortened
+from kre.worker_pb2 import End, FromWorker, Run
+
+
+class RunOutputs(Outputs):
+    """What a run sends. Any thread may send until its end has been told; what is early goes out at once."""
+
+    __slots__ = ("_channel", "_run", "frames")
+
+    def __init__(self, limit: int, channel: Channel, run: int) -> None:
+        self.limit = limit
+        self.refused = None
+        self.open = True
+        self.frames: list[bytes] = []
+        """What is to be sent when the handler has returned, or sends something early."""
+        self._channel = channel
+        self._run = run
+
+    def _take(self, kind: Kind, channel: str, body: bytes) -> None:
+        if self._channel.forked:
+            raise RuntimeError("this process was forked from the node's: what it sends would reach nobody")
+        frame = Channel.output(self._run, kind, channel, body)
+        with self._channel.lock:  # a run's end is the last that is said of it
+            if not self.open:
+                raise RuntimeError(RETURNED)
+            self.frames.append(frame)
+            if kind.early:  # behind what was sent before it: the order in which a handler sends is kept
+                self._channel.send(b"".join(self.frames))
+                self.frames.clear()
 
 
 class Runs:
-    """Ends the runs of a node."""
+    """Makes attempts of the runs that come."""
 
-    def __init__(self, broker: Broker, store: Store, node: NodeConfig, stopping: asyncio.Event) -> None:
-        self._broker = broker
-        self._store = store
-        self._node = node
-        self._replies = Replies(broker, node, stopping)
-        self._unheard: dict[str, int] = {}
+    def __init__(self, channel: Channel, handlers: Handlers, process: Process, limit: int) -> None:
+        self.channel = channel
+        self.handlers = handlers
+        self.process = process
+        self.limit = limit
 
-    async def succeeded(self, message: Message, sent: list[Sent], early: list[asyncio.Task[bool]]) -> None:
-        """Store what a handler sent, answer the caller where that is due, and acknowledge.
+    def passes_by(self, run: Run) -> bool:
+        """Whether a message is not for the handlers of this module; the runner has then been told."""
+        if not self.handlers.typed or (kind := kind_of(run.kind)) is Kind.OK:
+            return False
+        outcome = End.OUTCOME_FORWARDED if kind is Kind.ERROR else End.OUTCOME_IGNORED
+        self.channel.send_ends([run], outcome)
+        return True
 
-        TooLarge, before anything is stored, if an output is.
-        """
-        chosen = choose(sent, self._node.output, self._node.exitpoint)
-        for channel in chosen.unheard:
-            self._drop(channel)
-        if chosen.stored:
-            run = message.run_id(self._node)
-            onward = message.onward(self._node.node)
-            await self._store.put_all(
-                [self._output(subject, one, onward, run, i) for i, (subject, one) in enumerate(chosen.stored)],
-                run,
+    def begin(self, run: Run) -> Try:
+        """Prepare an attempt."""
+        return Try(self, run)
+
+    def refuse(self, runs: list[Run]) -> None:
+        """Tell the runner of runs that will not be begun."""
+        self.channel.send_ends(runs, End.OUTCOME_NOT_BEGUN)
+
+
+class Try:
+    """An attempt at a message, from before the call of its handler until the runner has been told of its end."""
+
+    __slots__ = ("_attempt", "_began", "_body", "_context", "_outputs", "_run", "_runs")
+
+    def __init__(self, runs: Runs, run: Run) -> None:
+        self._runs = runs
+        self._run = number = run.run
+        self._body = run.body
+        self._outputs = outputs = RunOutputs(runs.limit, runs.channel, number)
+        self._attempt = attempt = Attempt(
+            run.request_id, run.message_id, run.attempt, run.sender, kind_of(run.kind), outputs, run.deadline_unix_us
+        )
+        self._context = Context(runs.process, attempt)
+        self._began = time.perf_counter()
+
+    def choose(self) -> Handler:
+        """Return the handler; a FinalError if there is none."""
+        return self._runs.handlers.choose(self._attempt.sender)
+
+    def call(self, handler: Handler) -> Any:
+        """Call the handler, in a context that may be changed; the result may have to be awaited."""
+        LABELS.set(self._attempt)
+        self._began = time.perf_counter()
+        return handler.function(self._context, handler.argument(self._body, self._attempt.sender))
+
+    def end(self, result: Any, error: BaseException | None) -> None:
+        """Tell the runner what came of the call, or of what was to be awaited."""
+        runs, outputs = self._runs, self._outputs
+        if runs.channel.forked:
+            end_child(error)
+        if error is None:
+            try:
+                if runs.handlers.typed and result is not None and result is not SENT:
+                    self._context.send_output(result)
+            except BaseException as refused:
+                error = refused
+        handler_us = int((time.perf_counter() - self._began) * 1e6)
+        with runs.channel.lock:
+            outputs.close()
+            error = error or outputs.refused
+            if error is None:
+                runs.channel.send_done(self._run, handler_us, outputs.frames)
+        if error is not None:
+            runs.channel.send(self._failure(error, handler_us))
+
+    def _failure(self, error: BaseException, handler_us: int) -> bytes:
+        final = isinstance(error, FinalError)
+        where = place_of(error.__traceback__, self._runs.process.root)
+        stack = "" if final and not where else user_traceback(error)
+        text, where, stack = shortened([text_of(error), where, stack])
+        return Channel.encoded(
+            FromWorker(
+                end=End(
+                    run=self._run,
+                    outcome=End.OUTCOME_FINAL if final else End.OUTCOME_FAILED,
+                    error=text,
+                    code=code_of(error),
+                    where=where,
+                    stack=stack,
+                    handler_us=handler_us,
+                )
             )
-        for answer in chosen.answers:
-            await self._replies.send(message, Kind.OK, answer.body)
-        for task in early:
-            await task
-        if not (chosen.stored or chosen.answers or early):
-            await self._replies.note(message, Kind.NOTHING_SENT)
-        await self.acknowledge(message)
-
-    @staticmethod
-    def _output(subject: str, sent: Sent, onward: dict[str, str], run: str, index: int) -> Outgoing:
-        headers = {**onward, wire.MESSAGE_ID: wire.output_id(run, index)}
-        if sent.kind is not Kind.OK:
-            headers[wire.KIND] = sent.kind.value
-        return Outgoing(subject, sent.body, headers)
-
-    def _drop(self, channel: str) -> None:
-        if channel not in self._unheard:
-            name = f"channel {channel}" if channel else "the default channel"
-            _log.warning("nobody listens to %s of %s: what is sent there is dropped", name, self._node.node)
-        self._unheard[channel] = self._unheard.get(channel, 0) + 1
-
-    def early(self, message: Message, sent: Sent, running_us: int) -> asyncio.Task[bool]:
-        """Answer the caller at once, while the handler goes on that has run for so many microseconds."""
-        return asyncio.get_running_loop().create_task(self._replies.send(message, sent.kind, sent.body, running_us))
-
-    async def attempt_failed(self, message: Message, text: str) -> None:
-        """Tell the entrypoint of an attempt that failed."""
-        await self._replies.note(message, Kind.ATTEMPT_FAILED, self._error(message, text, message.attempts))
-
-    async def exhausted(self, message: Message, text: str, attempts: int) -> None:
-        """Give a message up: its error to the subscribers, the dead letter, the caller, the acknowledgement."""
-        run = message.run_id(self._node)
-        text = _cut(text)
-        body = self._error(message, text, attempts)
-        if self._node.output is not None:
-            stored = await self._store_error(message, body, run)
-            if stored.duplicate and not await self._is_own_error(stored, run):
-                _log.info("message %s was handled by an earlier run: its outputs stand", message.id)
-                await self.acknowledge(message)
-                return
-        await self._store.put([self._dead_letter(message, text, attempts)], run)
-        if self._node.on_path:
-            await self._replies.send(message, Kind.ERROR, body)
-        await self.acknowledge(message)
-
-    async def forward_error(self, message: Message) -> None:
-        """Pass an error on unchanged, as this node's own; an exitpoint tells it to the caller."""
-        if self._node.output is not None:
-            await self._store_error(message, message.body, message.run_id(self._node))
-        if self._node.exitpoint:
-            await self._replies.send(message, Kind.ERROR, message.body)
-        await self.acknowledge(message)
-
-    async def _store_error(self, message: Message, body: bytes, run: str) -> Stored:
-        assert self._node.output is not None
-        headers = message.onward(self._node.node)
-        headers[wire.KIND] = Kind.ERROR.value
-        headers[wire.MESSAGE_ID] = wire.output_id(run, 0)
-        return await self._store.put([Outgoing(self._node.output.error, body, headers)], run)
-
-    async def _is_own_error(self, stored: Stored, run: str) -> bool:
-        assert self._node.output is not None
-        found = await self._store.message_at(self._node.output.stream, stored.sequence) if stored.sequence else None
-        if found is None:  # consumed meanwhile: it can only be ours if we had tried before
-            return stored.repeated and stored.sequence != 0
-        return found.get(wire.KIND) == Kind.ERROR.value and found.get(wire.MESSAGE_ID) == wire.output_id(run, 0)
-
-    def _dead_letter(self, message: Message, text: str, attempts: int) -> Outgoing:
-        headers = {k: v for k, v in message.headers.items() if not k.startswith("Nats-")}
-        headers[wire.ATTEMPTS] = str(attempts)
-        headers[wire.FAILED_AT] = str(time.time_ns())
-        headers[wire.INPUT_SUBJECT] = message.subject
-        headers[wire.ERROR] = ""
-        # The input may have used up the broker's limit: the text is what can be shortened.
-        room = self._broker.max_payload - len(message.body) - headers_size(headers) - 256
-        headers[wire.ERROR] = one_line(text, max(0, min(_TEXT_LIMIT, room)))
-        return Outgoing(self._node.dead_letters.subject, message.body, headers)
-
-    def _error(self, message: Message, text: str, attempts: int) -> bytes:
-        return error_body(
-            self._node.node,
-            _cut(text),
-            {
-                "node": self._node.node,
-                "workflow": self._node.workflow,
-                "request_id": message.request_id,
-                "message_id": message.id,
-                "attempts": str(attempts),
-            },
         )
 
-    async def acknowledge(self, message: Message) -> None:
-        """Tell the broker that a message is done with."""
-        await self._tell(message, b"+ACK")
 
-    async def give_back(self, message: Message) -> None:
-        """Tell the broker to hand a message to somebody else."""
-        await self._tell(message, b"-NAK")
-
-    async def in_progress(self, message: Message) -> None:
-        """Tell the broker that a message is still held."""
-        await self._tell(message, b"+WPI")
-
-    async def _tell(self, message: Message, what: bytes) -> None:
-        try:
-            await self._broker.publish(message.ack, what)
-        except NoAnswer:  # it will be delivered again, and its second run adds nothing
-            _log.debug("the broker was away for %s of message %s", what.decode(), message.id)
+def awaitable(result: Any) -> bool:
+    """Whether what a call returned has to be awaited."""
+    return not (result is None or result is SENT or isinstance(result, Message)) and inspect.isawaitable(result)
 
 
-def _cut(text: str) -> str:
-    encoded = text.encode("utf-8", "replace")
-    return text if len(encoded) <= _TEXT_LIMIT else encoded[: _TEXT_LIMIT - 3].decode("utf-8", "ignore") + "…"
+async def outcome(result: Any) -> tuple[Any, BaseException | None]:
+    """Await something and return its result or its error; SystemExit, raised, would stop the loop as well."""
+    try:
+        return await result, None
+    except BaseException as error:
+        return None, error

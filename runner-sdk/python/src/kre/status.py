@@ -6,14 +6,11 @@ googleapis-common-protos nor gets in its way: a message of that package reads wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 
 _Field = descriptor_pb2.FieldDescriptorProto
-INTERNAL = 13
-"""google.rpc.Code.INTERNAL."""
 
 
 def _declare() -> tuple[type[Any], type[Any]]:
@@ -68,13 +65,3 @@ Status: type[Any]
 ErrorInfo: type[Any]
 """google.rpc.ErrorInfo: reason, domain and metadata, the one detail of an error message."""
 Status, ErrorInfo = _declare()
-
-
-def error_body(node: str, text: str, metadata: Mapping[str, str]) -> bytes:
-    """Return the serialized Any of the status that says that node failed."""
-    info = ErrorInfo(reason="NODE_FAILED", domain="kre", metadata=metadata)
-    status = Status(code=INTERNAL, message=f"{node}: {text}")
-    status.details.add().Pack(info)
-    body = any_pb2.Any()
-    body.Pack(status)
-    return body.SerializeToString()

@@ -1,4 +1,4 @@
-"""Calls a handler without a broker and keeps what it sends.
+"""Calls a handler without a platform and keeps what it sends.
 
 result = kre.testing.call(main, Request(carat=1), sender="etl", env={"CURRENCY": "EUR"})
 assert result.one(Response).price > 0
@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -22,8 +23,8 @@ from google.protobuf.message import Message
 from kre.context import Attempt, Context, Process
 from kre.errors import text_of
 from kre.handlers import Handlers, of_module
+from kre.kinds import ENTRYPOINT, Kind
 from kre.outputs import Outputs, Sent
-from kre.wire import ENTRYPOINT, Kind
 
 Typed = TypeVar("Typed", bound=Message)
 _MANIFESTS = ("krt.yml", "krt.yaml", "kre.yml", "kre.yaml")
@@ -109,6 +110,7 @@ def call(
     attempt: int = 1,
     request_id: str = "01TEST00000000000000000000",
     message_id: str = "01TEST00000000000000000000",
+    deadline: datetime | None = None,
     fresh: bool = False,
 ) -> Result:
     """Run a module's init and the handler for sender with a message; return what was sent.
@@ -121,8 +123,8 @@ def call(
     with _environment(env or {}):
         process, loop = _prepared(module, env or {}, fresh)
         outputs = Outputs(LARGEST)
-        what = Kind(kind)
-        context = Context(process, Attempt(request_id, message_id, sender, what, attempt, outputs))
+        what = Kind(kind)  # type: ignore[call-arg]
+        context = Context(process, Attempt(request_id, message_id, attempt, sender, what, outputs, _unix_us(deadline)))
         handlers = of_module(module)
         if handlers.typed and what is not Kind.OK:
             return Result([], None)  # the platform passes it by a typed handler
@@ -191,6 +193,10 @@ def _prepared(module: ModuleType, env: Mapping[str, str], fresh: bool) -> tuple[
             _finished(init(Context(process)), prepared.loop)
         prepared.processes[key] = process
     return prepared.processes[key], prepared.loop
+
+
+def _unix_us(time: datetime | None) -> int:
+    return 0 if time is None else (time - datetime.fromtimestamp(0, timezone.utc)) // timedelta(microseconds=1)
 
 
 def _root(file: Path) -> Path:

@@ -33,9 +33,18 @@ func main() {
 	}
 	byETL := func(ctx *kre.HandlerContext, _ *anypb.Any) error { return ctx.SendOutput(wrapperspb.String("by etl")) }
 	kre.Start(
-		func(ctx *kre.HandlerContext) { ctx.Set("greeting", "hello") },
+		load,
 		follow, map[string]kre.Handler{"etl": byETL},
 	)
+}
+
+func load(ctx *kre.HandlerContext) {
+	if path := os.Getenv("CONFORMANCE_INIT"); path != "" {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			panic(err)
+		}
+	}
+	ctx.Set("greeting", "hello")
 }
 
 func follow(ctx *kre.Context, body *anypb.Any) error {
@@ -102,6 +111,15 @@ func step(ctx *kre.Context, s map[string]any) error {
 			}
 		case "final":
 			return kre.Final(errors.New(text))
+		case "refuse":
+			return kre.Errorf(kre.InvalidArgument, "%s", text)
+		case "fail_half":
+			return errors.New(text + "\xed\xa0\xbd") // what other languages make of half a pair of UTF-16
+		case "log":
+			ctx.Logger.Debug(text)
+			ctx.Logger.Info(text)
+			ctx.Logger.Warn(text)
+			ctx.Logger.Error(text)
 		case "panic":
 			panic(text)
 		case "leave":

@@ -5,10 +5,12 @@ import pathlib
 import time
 
 from google.protobuf import struct_pb2, wrappers_pb2
-from kre import FinalError, Status
+from kre import FinalError, InvalidArgument, Status
 
 
 def init(ctx):
+    if path := os.environ.get("CONFORMANCE_INIT"):
+        pathlib.Path(path).touch()
     ctx.set("greeting", "hello")
 
 
@@ -70,6 +72,13 @@ def step(ctx, fields):
                 raise RuntimeError(value)
         case "final":
             raise FinalError(value)
+        case "refuse":
+            raise InvalidArgument(value)
+        case "fail_half":
+            raise RuntimeError(value + "\ud83d")
+        case "log":
+            for level in ("debug", "info", "warning", "error"):
+                getattr(ctx.logger, level)(value)
         case "panic":
             raise KeyError(value)
         case "leave":

@@ -1,5 +1,6 @@
 // Command standin stands in for runtime-api, the entrypoint and the process of a stable address, whichever name it is
-// started by: it listens where they would, says that it is ready, and ends when it is told to.
+// started by: it listens where they would, says that it is ready, and ends when it is told to. As the runner it becomes its
+// worker.
 package main
 
 import (
@@ -14,6 +15,11 @@ import (
 )
 
 func main() {
+	if filepath.Base(os.Args[0]) == "runner" {
+		worker := os.Args[2:] // after --
+		fmt.Fprintln(os.Stderr, syscall.Exec(worker[0], worker, os.Environ()))
+		os.Exit(126)
+	}
 	told := make(chan os.Signal, 1)
 	signal.Notify(told, syscall.SIGTERM)
 	for _, name := range []string{"KRE_GRPC_ADDR", "KRE_HTTP_ADDR"} {

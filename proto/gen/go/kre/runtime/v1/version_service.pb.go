@@ -31,10 +31,12 @@ type Runner int32
 const (
 	// Never sent.
 	Runner_RUNNER_UNSPECIFIED Runner = 0
-	// `src` is loaded by the Python runner.
+	// `src` is loaded by the Python SDK, in a worker that the platform's runner starts.
 	Runner_RUNNER_PYTHON Runner = 1
-	// `src` is started as it is.
+	// `src` is started as it is, and speaks to the broker itself.
 	Runner_RUNNER_EXECUTABLE Runner = 2
+	// `src` is an executable that speaks the worker protocol: the platform's runner starts it.
+	Runner_RUNNER_WORKER Runner = 3
 )
 
 // Enum value maps for Runner.
@@ -43,11 +45,13 @@ var (
 		0: "RUNNER_UNSPECIFIED",
 		1: "RUNNER_PYTHON",
 		2: "RUNNER_EXECUTABLE",
+		3: "RUNNER_WORKER",
 	}
 	Runner_value = map[string]int32{
 		"RUNNER_UNSPECIFIED": 0,
 		"RUNNER_PYTHON":      1,
 		"RUNNER_EXECUTABLE":  2,
+		"RUNNER_WORKER":      3,
 	}
 )
 
@@ -1319,11 +1323,12 @@ const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"\x16DiscardMessagesRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"5\n" +
 	"\x17DiscardMessagesResponse\x12\x1a\n" +
-	"\bmessages\x18\x01 \x01(\x03R\bmessages*J\n" +
+	"\bmessages\x18\x01 \x01(\x03R\bmessages*]\n" +
 	"\x06Runner\x12\x16\n" +
 	"\x12RUNNER_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUNNER_PYTHON\x10\x01\x12\x15\n" +
-	"\x11RUNNER_EXECUTABLE\x10\x02*\xae\x01\n" +
+	"\x11RUNNER_EXECUTABLE\x10\x02\x12\x11\n" +
+	"\rRUNNER_WORKER\x10\x03*\xae\x01\n" +
 	"\x11EntrypointCommand\x12\"\n" +
 	"\x1eENTRYPOINT_COMMAND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ENTRYPOINT_COMMAND_REPORT\x10\x01\x12\x1b\n" +

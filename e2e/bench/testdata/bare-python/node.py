@@ -1,0 +1,51 @@
+"""A node of the bare chain in Python: python node.py URL INDEX.
+
+Passes a message on to the next stream, and acknowledges what it got when that is stored; many are on their way at a
+time. It pulls as nats-py lets it without waiting for full batches. Nothing of ours is in it.
+"""
+
+import asyncio
+import json
+import sys
+
+import nats
+
+STREAMS = ("entry", "first", "second")
+AT_ONCE = 256
+
+
+async def main(url: str, index: int) -> None:
+    connection = await nats.connect(url)
+    stream = connection.jetstream(publish_async_max_pending=4096)
+    inbox = connection.new_inbox()
+    asked = 0
+
+    async def ask():
+        nonlocal asked
+        if asked <= AT_ONCE // 2:
+            more, asked = AT_ONCE - asked, AT_ONCE
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAMS[index]}.node"
+            await connection.publish(subject, json.dumps({"batch": more}).encode(), reply=inbox)
+
+    async def pass_on(message):
+        nonlocal asked
+        asked -= 1
+        await ask()
+        stored = await stream.publish_async(STREAMS[index + 1], message.data, headers=message.headers)
+        stored.add_done_callback(lambda _: acknowledgements.put_nowait(message))
+
+    async def answer(message):
+        nonlocal asked
+        asked -= 1
+        await ask()
+        await connection.publish(message.headers["Reply-To"], message.data)
+        await message.ack()
+
+    acknowledgements = asyncio.Queue()
+    await connection.subscribe(inbox, cb=answer if index == len(STREAMS) - 1 else pass_on)
+    await ask()
+    while True:
+        await (await acknowledgements.get()).ack()
+
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))

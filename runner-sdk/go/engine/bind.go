@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
+)
+
+const (
+	lookWait   = 2 * time.Second
+	lookPause  = 100 * time.Millisecond
+	watchPause = 10 * time.Second
+	goneFor    = 3 // looks in a row that find no consumer, before a running node believes it
+
+	noConsumer = 10014
+	noStream   = 10059
+)
+
+// bind waits until the broker has told of every source that it is there. A source that is not is an error.
+func bind(ctx context.Context, conn *broker.Conn, log *logline.Log, sources []config.Source) error {
+	for _, source := range sources {
+		for try := 1; ; try++ {
+			there, err := look(ctx, conn, source)
+			if err == nil && !there {
+				return missing(source)
+			}
+			if err == nil {
+				break
+			}
+			if try%50 == 0 {
+				log.Write(logline.Record{Level: logline.Warn, Message: "the broker does not answer for consumer " + source.Consumer + ", asking again", Err: err.Error()})
+			}
+			select {
+			case <-time.After(lookPause):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return nil
+}
+
+func missing(source config.Source) error {
+	return fmt.Errorf("the broker has no consumer %q of stream %q: the version has to be prepared before its nodes start", source.Consumer, source.Stream)
+}
+
+// look asks the broker for a consumer. An error means that it did not say.
+func look(ctx context.Context, conn *broker.Conn, source config.Source) (there bool, err error) {
+	question := &nats.Msg{Subject: "$JS.API.CONSUMER.INFO." + source.Stream + "." + source.Consumer}
+	msg, err := conn.Ask(question).Wait(ctx, lookWait)
+	if err != nil {
+		return false, err // bind says what it was about
+	}
+	var answer struct {
+		Error *struct {
+			Code        int    `json:"err_code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return false, fmt.Errorf("reading the broker's answer: %w", err)
+	}
+	switch {
+	case answer.Error == nil:
+		return true, nil
+	case answer.Error.Code == noConsumer, answer.Error.Code == noStream:
+		return false, nil
+	default:
+		return false, fmt.Errorf("the broker refuses: %s (%d)", answer.Error.Description, answer.Error.Code)
+	}
+}
+
+// watch ends the node when a source is removed while it runs: without it the node would wait for ever in silence.
+func (e *engine) watch(ctx context.Context) {
+	sources := e.node.Sources
+	misses := make([]int, len(sources))
+	for {
+		select {
+		case <-time.After(watchPause):
+		case <-ctx.Done():
+			return
+		}
+		for i, source := range sources {
+			there, err := look(ctx, e.conn, source)
+			switch {
+			case err != nil:
+			case there:
+				misses[i] = 0
+			default:
+				if misses[i]++; misses[i] == goneFor {
+					e.Lost(missing(source))
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,375 @@
+// Package worker has the handlers of a node run by a process of its own, as runner-sdk/spec/worker.md says: it starts the
+// process, hands it attempts over a socket, passes on what it prints, and starts another one when it dies. It knows
+// nothing of the broker.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	workerv1 "github.com/konstellation-io/kre/proto/gen/go/kre/worker/v1"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
+)
+
+const (
+	protocol    = 1
+	concurrency = 1
+
+	// What a worker is sent ahead of time: so much work, at most so many runs.
+	ahead    = 10 * time.Millisecond
+	maxAhead = 32
+
+	// patience is how long a worker may take to end when it has nothing to do any more.
+	patience = 2 * time.Second
+	// lively is how long a worker has to live for its successor to be started at once.
+	lively     = 30 * time.Second
+	firstPause = 500 * time.Millisecond
+	lastPause  = 30 * time.Second
+)
+
+// Options say what to start.
+type Options struct {
+	Command []string // of the worker: at least the program
+	Dir     string   // working directory
+	Env     []string // NAME=VALUE; what is for the runner alone is left out
+	Node    config.Node
+	Package string // root
+	Log     *logline.Log
+	Stderr  func(line []byte) // takes what the worker prints on its standard error
+}
+
+// Worker runs attempts in a process, and starts that again when it dies.
+type Worker struct {
+	o         Options
+	maxOutput int
+	events    engine.Events
+	quit      chan struct{}  // closed when no further process is to be started
+	running   sync.WaitGroup // what looks after processes
+
+	mu       sync.Mutex
+	life     *life // takes attempts; nil: none does
+	flights  []*flight
+	last     uint64
+	average  time.Duration // of a handler
+	stopping bool
+	closed   bool
+	bounded  bool // by the attempts' context
+}
+
+// flight is an attempt that is under way.
+type flight struct {
+	number uint64
+	a      *engine.Attempt
+	begun  bool
+}
+
+// life is a process of a worker, from its start to its end.
+type life struct {
+	process *process
+	to      *writer
+	ready   chan struct{} // closed when it is ready
+	isReady bool
+	worked  bool // it has ended a run
+	since   time.Time
+	done    chan struct{} // closed when it has ended
+	end     *EndedError   // set then
+	broken  error         // of the protocol
+}
+
+var _ engine.Hands = (*Worker)(nil)
+
+// New returns a worker that is not started yet.
+func New(o Options) *Worker { return &Worker{o: o, quit: make(chan struct{})} }
+
+// Open starts the worker and returns when it is ready. The error is an *EndedError where it has ended instead.
+func (w *Worker) Open(ctx context.Context, maxOutput int, events engine.Events) error {
+	w.maxOutput, w.events = maxOutput, events
+	l, err := w.start()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-l.ready:
+		w.take(l)
+		return nil
+	case <-l.done:
+		return l.end
+	case <-ctx.Done():
+		w.letEnd(l)
+		return context.Cause(ctx)
+	}
+}
+
+// start starts a process and what looks after it.
+func (w *Worker) start() (*life, error) {
+	l := &life{ready: make(chan struct{}), done: make(chan struct{}), since: time.Now()}
+	var err error
+	if l.process, err = spawn(w.o, w.o.Log.Raw, w.complain()); err != nil {
+		return nil, err
+	}
+	l.to = newWriter(l.process.socket)
+	node := w.o.Node
+	l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Hello{Hello: &workerv1.Hello{
+		Protocol: protocol, Version: node.Version, Workflow: node.Workflow, Node: node.Name, Src: node.Src,
+		Package: w.o.Package, Concurrency: concurrency, MaxOutputBytes: int64(w.maxOutput), LogLevel: w.level(),
+	}}})
+	read := make(chan struct{})
+	w.running.Go(func() {
+		defer close(read)
+		w.listen(l)
+	})
+	w.running.Go(func() { w.await(l, read) })
+	return l, nil
+}
+
+// complain passes on the lines of standard error: those of a crash are errors.
+func (w *Worker) complain() func(line []byte) {
+	var c crash
+	return func(line []byte) {
+		if c.error(line) {
+			w.o.Log.Write(logline.Record{Level: logline.Error, Message: strings.ToValidUTF8(string(line), "\uFFFD")})
+			return
+		}
+		w.o.Stderr(line)
+	}
+}
+
+func (w *Worker) level() workerv1.Level {
+	for _, one := range []struct {
+		level logline.Level
+		named workerv1.Level
+	}{{logline.Debug, workerv1.Level_LEVEL_DEBUG}, {logline.Info, workerv1.Level_LEVEL_INFO}, {logline.Warn, workerv1.Level_LEVEL_WARN}} {
+		if w.o.Log.Enabled(one.level) {
+			return one.named
+		}
+	}
+	return workerv1.Level_LEVEL_ERROR
+}
+
+// await looks after a process to its end.
+func (w *Worker) await(l *life, read <-chan struct{}) {
+	state, err := l.process.Wait()
+	end := endOf(state, err)
+	// What it has written counts, whoever else still holds the other ends.
+	shut(l.process.socket)
+	<-read
+	l.process.out.finish()
+	l.process.errors.finish()
+	l.to.close()
+	_ = l.process.socket.Close() // it is read to its end
+	endOrphans(0)
+	if l.broken != nil {
+		w.o.Log.Write(logline.Record{Level: logline.Error, Message: "the worker was ended", Err: l.broken.Error()})
+		end = &EndedError{Code: 1, Reason: "was ended: " + l.broken.Error()}
+	}
+	l.end = end
+	w.died(l)
+	close(l.done)
+}
+
+// died gives back what the process had, and has another one started.
+func (w *Worker) died(l *life) {
+	w.mu.Lock()
+	if w.life != l {
+		w.mu.Unlock()
+		return // it never was ready, or was replaced: whoever started it looks at its end
+	}
+	flights := w.flights
+	w.life, w.flights = nil, nil
+	over := w.stopping || w.closed
+	w.mu.Unlock()
+	if !over {
+		w.o.Log.Write(logline.Record{Level: logline.Error, Message: l.end.Error() + ", and is started again"})
+		w.events.Down(l.end.Reason)
+	}
+	for _, f := range flights {
+		fate := engine.NotBegun
+		if f.begun {
+			fate = engine.Died
+		}
+		f.a.Ended(engine.Ending{Err: l.end, Fate: fate})
+	}
+	if !over {
+		w.running.Go(func() { w.again(l) })
+	}
+}
+
+// again starts one process after the other until one is ready, or cannot be.
+func (w *Worker) again(before *life) {
+	w.mu.Lock()
+	pause := time.Duration(0)
+	if !before.worked && time.Since(before.since) < lively {
+		pause = firstPause
+	}
+	w.mu.Unlock()
+	select {
+	case <-time.After(pause):
+	case <-w.quit:
+		return
+	}
+	l, err := w.start()
+	if err != nil {
+		w.events.Lost(err)
+		return
+	}
+	select {
+	case <-l.ready:
+		if w.take(l) {
+			w.events.Up()
+		}
+	case <-l.done:
+		w.events.Lost(l.end)
+	case <-w.quit:
+		w.letEnd(l)
+	}
+}
+
+// take has a process take attempts.
+func (w *Worker) take(l *life) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	w.life = l
+	if w.stopping {
+		l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+	}
+	return true
+}
+
+// Begin implements engine.Hands.
+func (w *Worker) Begin(a *engine.Attempt) {
+	w.mu.Lock()
+	if w.life == nil || w.stopping {
+		w.mu.Unlock()
+		a.Ended(engine.Ending{Fate: engine.NotBegun})
+		return
+	}
+	defer w.mu.Unlock()
+	if !w.bounded {
+		w.bounded = true
+		context.AfterFunc(a.Context, w.kill)
+	}
+	w.last++
+	f := &flight{number: w.last, a: a}
+	w.flights = append(w.flights, f)
+	w.begin()
+	input := a.Exchange.Input
+	run := &workerv1.Run{
+		Run: f.number, Body: input.Body, Kind: kinds[input.Kind], Sender: input.Sender, RequestId: input.RequestID,
+		MessageId: input.ID, Attempt: int32(a.Exchange.Attempt),
+	}
+	if !a.Deadline.IsZero() {
+		run.DeadlineUnixUs = a.Deadline.UnixMicro()
+	}
+	w.life.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Run{Run: run}})
+}
+
+// begin takes note that the first of the flights have begun: a worker goes by their order. The lock is held.
+func (w *Worker) begin() {
+	for _, f := range w.flights[:min(concurrency, len(w.flights))] {
+		if !f.begun {
+			f.begun = true
+			f.a.Began()
+		}
+	}
+}
+
+// Room implements engine.Hands.
+func (w *Worker) Room() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.average == 0 {
+		return concurrency
+	}
+	return max(concurrency, min(maxAhead, int(ahead/w.average)))
+}
+
+// observe takes note of how long a handler took. The lock is held.
+func (w *Worker) observe(spent time.Duration) {
+	spent = max(spent, time.Microsecond)
+	switch {
+	case w.average == 0:
+		w.average = spent
+	case spent > w.average:
+		w.average += (spent - w.average) / 2
+	default:
+		w.average += (spent - w.average) / 8
+	}
+}
+
+// Stop implements engine.Hands.
+func (w *Worker) Stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopping {
+		return
+	}
+	w.stopping = true
+	if w.life != nil {
+		w.life.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+	}
+}
+
+// Close implements engine.Hands: a worker with nothing to do is given a moment to end by itself.
+func (w *Worker) Close() {
+	w.mu.Lock()
+	l, idle := w.life, len(w.flights) == 0
+	if !w.closed {
+		close(w.quit)
+	}
+	w.closed = true
+	w.mu.Unlock()
+	if l != nil && !idle {
+		w.kill()
+	}
+	if l != nil {
+		w.letEnd(l)
+	}
+	w.running.Wait()
+	endOrphans(0)
+}
+
+// letEnd has a process end in good order, or else kills it, and returns when it has ended.
+func (w *Worker) letEnd(l *life) {
+	w.mu.Lock()
+	if !w.stopping || w.life != l {
+		l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+	}
+	w.mu.Unlock()
+	select {
+	case <-l.done:
+	case <-time.After(patience):
+		_ = l.process.Kill() // it may just have ended
+		<-l.done
+	}
+}
+
+// kill ends the process at once.
+func (w *Worker) kill() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.life != nil {
+		_ = w.life.process.Kill() // as above
+	}
+}
+
+// find returns the flight of that number. The lock is held.
+func (w *Worker) find(number uint64) (int, *flight) {
+	i := slices.IndexFunc(w.flights, func(f *flight) bool { return f.number == number })
+	if i < 0 {
+		return i, nil
+	}
+	return i, w.flights[i]
+}
+
+func unknownRun(number uint64) error {
+	return fmt.Errorf("%w: it speaks of run %d, which is not under way", errProtocol, number)
+}
