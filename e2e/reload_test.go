@@ -42,6 +42,32 @@ func TestANewProjectRunsAndReloads(t *testing.T) {
 	}
 }
 
+// Where only handlers changed, the worker is replaced: its runner, which holds what the broker has delivered, stays.
+func TestAReloadOfHandlersKeepsTheRunner(t *testing.T) {
+	t.Parallel()
+	p := harness.Project{Dir: filepath.Join(t.TempDir(), "demo")}
+	harness.MustKre(t, filepath.Dir(p.Dir), "init", "demo", "--lang", "python")
+	file := sources[harness.Python].file
+	p.Write(t, file, strings.ReplaceAll(p.Read(t, file), "{ctx.get('greeting')} {request.name}", "one {__import__('os').getppid()}"))
+	run := harness.Ready(t, harness.Options{Target: p.Dir})
+	runner := func(beginning string) string {
+		var pid string
+		harness.Eventually(t, "the answer begins with "+beginning, func() (bool, string) {
+			answer, err := run.JSON(patience(t), "demo.Greeter/Greet", `{"name":"Ada"}`)
+			if err != nil {
+				return false, err.Error()
+			}
+			text, found := strings.CutPrefix(answer.Body, `{"text":"`+beginning+` `)
+			pid = text
+			return answer.Status == http.StatusOK && found, answer.Body
+		})
+		return pid
+	}
+	before := runner("one")
+	p.Write(t, file, strings.ReplaceAll(p.Read(t, file), "one {", "two {"))
+	require.Equal(t, before, runner("two"))
+}
+
 func TestTheTestsOfANewProjectPass(t *testing.T) {
 	commands := map[harness.Language][]string{
 		harness.Python: {".venv/bin/python", "-m", "pytest"},

@@ -14,10 +14,11 @@ import (
 
 // Program is what runs a node.
 type Program struct {
-	Path  string   // absolute
-	Args  []string // without the program's own name
-	Bin   string   // folder that comes first in PATH; empty: none
-	Stamp string   // changes with what the program is made of
+	Worker bool     // it is the worker of a runner, which can replace it
+	Path   string   // absolute
+	Args   []string // without the program's own name
+	Bin    string   // folder that comes first in PATH; empty: none
+	Stamp  string   // changes with what the program is made of
 }
 
 // RunnerName is the file, in the folder of the platform's programs, that starts the worker of a node and speaks to the
@@ -72,7 +73,7 @@ func underRunner(libexec string, worker Program) (Program, error) {
 		return Program{}, fmt.Errorf("read the platform's runner: %w", err)
 	}
 	return Program{
-		Path: runner.Path, Args: slices.Concat([]string{"--", worker.Path}, worker.Args), Bin: worker.Bin,
+		Worker: true, Path: runner.Path, Args: slices.Concat([]string{"--", worker.Path}, worker.Args), Bin: worker.Bin,
 		Stamp: worker.Stamp + " " + runner.Stamp,
 	}, nil
 }

@@ -172,6 +172,24 @@ func TestMessageIsKeptInProgressWhileItIsHeld(t *testing.T) {
 	})
 }
 
+// Signs of life are not the author's process's to give.
+func TestHandlerThatLetsNothingElseRunKeepsItsMessage(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, l language) {
+		v := newVersion(t)
+		node := v.node("first")
+		_, source := v.inbox(node)
+		p := l.run(v, node, "untyped").waitReady()
+		other := l.run(v, node, "untyped").waitReady()
+		// Longer than the broker waits for an acknowledgement, twice.
+		v.ask(v.caller(), node, map[string]any{"hold": 5}, send("held"))
+		v.settled(node)
+		require.Equal(t, map[string]int{"held": 1}, v.texts(node.Output.Stream))
+		require.Zero(t, v.known(source).NumRedelivered)
+		require.Zero(t, v.last(node.DeadLetters.Stream))
+		require.NotContains(t, p.output()+other.output(), "started again")
+	})
+}
+
 func TestRedeliveryOfWhatIsHeldIsDropped(t *testing.T) {
 	eachLanguage(t, func(t *testing.T, l language) {
 		v := newVersion(t)

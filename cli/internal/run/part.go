@@ -19,6 +19,8 @@ import (
 type part struct {
 	key       string
 	print     string // what it runs with; another one has to replace a part that differs
+	base      string // the same, whatever was saved: who shares it needs no more than another worker
+	worker    bool   // a runner can replace what is the author's in it
 	specs     []proc.Spec
 	processes []*proc.Process
 }
@@ -105,7 +107,11 @@ func (s *session) newNode(n node) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.newPart(n.key, command, n.processes(s.replicas), program.Stamp)
+	p, err := s.newPart(n.key, command, n.processes(s.replicas), program.Stamp)
+	if err == nil {
+		p.worker = program.Worker
+	}
+	return p, err
 }
 
 // newEntrypoint makes the part of the entrypoint.
@@ -127,7 +133,10 @@ func (s *session) launching() launch.Settings {
 
 // newPart gives each process of a part a folder of its own: a replaced one may still run beside it.
 func (s *session) newPart(key string, command launch.Command, names []string, stamp string) (*part, error) {
-	p := &part{key: key, print: command.Print(strings.Join(names, " "), stamp, strconv.Itoa(s.restarts[key]))}
+	p := &part{
+		key: key, base: command.Print(strings.Join(names, " "), stamp),
+		print: command.Print(strings.Join(names, " "), stamp, strconv.Itoa(s.restarts[key])),
+	}
 	for _, name := range names {
 		s.folders++
 		spec, err := command.Place(name, filepath.Join(s.dir, "processes", strconv.Itoa(s.folders)))

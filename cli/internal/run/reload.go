@@ -261,6 +261,18 @@ func (s *session) replaceNode(ctx context.Context, n node, since time.Time) erro
 	if old != nil && old.print == next.print {
 		return nil
 	}
+	if old != nil && old.worker && old.base == next.base {
+		err := old.replaceWorkers(ctx)
+		if err == nil {
+			s.mu.Lock()
+			old.print = next.print
+			s.mu.Unlock()
+			s.screen.Say(n.key, "reloaded %s", seconds(time.Since(since)))
+		}
+		if !errors.Is(err, errNoWorker) {
+			return err
+		}
+	}
 	next.start(s.super)
 	if err := next.waitReady(ctx); err != nil {
 		next.stop(0)

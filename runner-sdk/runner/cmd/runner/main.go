@@ -37,6 +37,10 @@ What the platform sets:
   KRE_READY_FILE   a file that is there while the node is ready
   KRE_LOG_FORMAT   json (default) or text
   KRE_LOG_LEVEL    debug, info (default), warn or error
+
+SIGTERM ends the node when it has finished what it runs. SIGHUP replaces the worker: another one is started, and takes over
+when it is ready. What came of it is written to the file <ready file>.replaced: what the file <ready file>.replace held, and
+on the next line "ok", or why it was not.
 `
 
 func main() {
@@ -82,6 +86,7 @@ func run(ctx context.Context, command []string) int {
 			Command: command, Dir: process.Package, Env: os.Environ(), Node: process.Node, Package: process.Package, Log: log,
 			Stderr: func(line []byte) { _, _ = os.Stderr.Write(append(line, '\n')) }, // nobody could be told
 		})
+		go replace(hands, process.ReadyFile, log)
 		err = engine.Run(ctx, engine.Options{Process: process, Log: log, Hands: hands})
 	}
 	if err == nil {
@@ -92,4 +97,43 @@ func run(ctx context.Context, command []string) int {
 		return ended.Code
 	}
 	return 1
+}
+
+// What is put behind the ready file's name for two more files: one in which whoever wants a replacement may put something
+// to know it by, and one that tells what came of it.
+const (
+	replaceSuffix  = ".replace"
+	replacedSuffix = ".replaced"
+)
+
+// replace replaces the worker each time the process is told to, as long as the process lives.
+func replace(hands *worker.Worker, readyFile string, log *logline.Log) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGHUP)
+	for range told {
+		by := ""
+		if content, err := os.ReadFile(readyFile + replaceSuffix); err == nil {
+			by = string(content)
+		}
+		outcome := "ok"
+		if err := hands.Replace(); err != nil {
+			outcome = err.Error()
+		}
+		if readyFile == "" {
+			log.Printf(logline.Info, "replacing the worker: %s", outcome)
+			continue
+		}
+		if err := writeWhole(readyFile+replacedSuffix, by+"\n"+outcome); err != nil {
+			log.Write(logline.Record{Level: logline.Error, Message: "what came of a replacement cannot be told", Err: err.Error()})
+		}
+	}
+}
+
+// writeWhole writes a file that appears with all of its content.
+func writeWhole(file, content string) error {
+	partial := file + ".part"
+	if err := os.WriteFile(partial, []byte(content), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(partial, file)
 }

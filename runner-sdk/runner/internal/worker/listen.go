@@ -3,11 +3,10 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"os"
 
 	workerv1 "github.com/konstellation-io/kre/proto/gen/go/kre/worker/v1"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine"
@@ -83,8 +82,8 @@ func (w *Worker) output(l *life, o *workerv1.Output) error {
 		return fmt.Errorf("%w: an output of kind %s", errProtocol, o.GetKind())
 	}
 	w.mu.Lock()
-	_, f := w.find(o.GetRun())
-	begun := f != nil && f.begun && w.life == l
+	_, f := l.find(o.GetRun())
+	begun := f != nil && f.begun
 	w.mu.Unlock()
 	if !begun {
 		return unknownRun(o.GetRun())
@@ -96,8 +95,8 @@ func (w *Worker) output(l *life, o *workerv1.Output) error {
 
 func (w *Worker) end(l *life, end *workerv1.End) error {
 	w.mu.Lock()
-	i, f := w.find(end.GetRun())
-	if f == nil || w.life != l {
+	i, f := l.find(end.GetRun())
+	if f == nil {
 		w.mu.Unlock()
 		return unknownRun(end.GetRun())
 	}
@@ -112,9 +111,9 @@ func (w *Worker) end(l *life, end *workerv1.End) error {
 		l.worked = true
 		w.observe(spent)
 	}
-	w.flights = append(w.flights[:i], w.flights[i+1:]...)
+	l.flights = append(l.flights[:i], l.flights[i+1:]...)
 	if outcome != workerv1.End_OUTCOME_NOT_BEGUN {
-		w.begin()
+		l.begin()
 	}
 	w.mu.Unlock()
 

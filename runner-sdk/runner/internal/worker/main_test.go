@@ -152,6 +152,11 @@ func (s socket) handle(run *workerv1.Run) {
 		time.Sleep(time.Hour)
 	case body == "unknown run":
 		s.write(end(1000, workerv1.End_OUTCOME_DONE))
+	case strings.HasPrefix(body, "daemon "): // a process of its own session, whose parent ends
+		shell := exec.Command("sh", "-c", "setsid sleep ${SECONDS_TO_LIVE:-1000} >/dev/null 2>&1 </dev/null & echo $! >"+strings.TrimPrefix(body, "daemon "))
+		if err := shell.Run(); err != nil {
+			panic(err)
+		}
 	case body == "print":
 		fmt.Println("a line")
 	}

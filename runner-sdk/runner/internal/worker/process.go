@@ -16,11 +16,15 @@ import (
 // descriptor is the number that the worker's end of the socket has in it.
 const descriptor = 3
 
-// socketVariable tells the worker that number.
-const socketVariable = "KRE_WORKER_FD"
+const (
+	// socketVariable tells the worker that number.
+	socketVariable = "KRE_WORKER_FD"
+	// markVariable tells which of the runner's workers a process belongs to. Nobody reads it but this package.
+	markVariable = "KRE_WORKER_MARK"
+)
 
 // private are the variables of the runner that are nothing to a worker.
-var private = []string{"KRE_CONFIG", "KRE_NATS_URL", "KRE_NATS_CREDS", "KRE_READY_FILE", "KRE_LOG_FORMAT", "KRE_LOG_LEVEL", socketVariable}
+var private = []string{"KRE_CONFIG", "KRE_NATS_URL", "KRE_NATS_CREDS", "KRE_READY_FILE", "KRE_LOG_FORMAT", "KRE_LOG_LEVEL", socketVariable, markVariable}
 
 // process is a worker's process.
 type process struct {
@@ -30,7 +34,7 @@ type process struct {
 }
 
 // spawn starts a worker's process.
-func spawn(o Options, printed, complained func(line []byte)) (*process, error) {
+func spawn(o Options, mark string, printed, complained func(line []byte)) (*process, error) {
 	path, err := exec.LookPath(o.Command[0])
 	if err != nil {
 		return nil, &EndedError{Code: codeNotFound, Reason: "cannot be started: " + strings.TrimPrefix(err.Error(), "exec: ")}
@@ -61,7 +65,7 @@ func spawn(o Options, printed, complained func(line []byte)) (*process, error) {
 	}
 	defer nothing.Close() //nolint:errcheck // only read
 	p.Process, err = start(path, o.Command, &os.ProcAttr{
-		Dir: o.Dir, Env: environment(o.Env), Files: []*os.File{nothing, outWrite, errWrite, theirs},
+		Dir: o.Dir, Env: environment(o.Env, mark), Files: []*os.File{nothing, outWrite, errWrite, theirs},
 	})
 	if err != nil {
 		return nil, errors.Join(&EndedError{Code: codeNotRun, Reason: "cannot be started: " + err.Error()},
@@ -71,12 +75,12 @@ func spawn(o Options, printed, complained func(line []byte)) (*process, error) {
 	return p, nil
 }
 
-func environment(inherited []string) []string {
+func environment(inherited []string, mark string) []string {
 	env := slices.DeleteFunc(slices.Clone(inherited), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(private, name)
 	})
-	return append(env, socketVariable+"="+strconv.Itoa(descriptor))
+	return append(env, socketVariable+"="+strconv.Itoa(descriptor), markVariable+"="+mark)
 }
 
 // Codes as shells have them.
@@ -104,11 +108,11 @@ func endOf(state *os.ProcessState, err error) *EndedError {
 	case !ok:
 		return &EndedError{Code: 1, Reason: "ended: " + state.String()}
 	case status.Signaled():
-		reason := fmt.Sprintf("was ended by signal %d (%s)", status.Signal(), status.Signal())
+		name := status.Signal().String()
 		if status.Signal() == syscall.SIGKILL {
-			reason += ", as happens when memory runs out"
+			name += ": perhaps memory ran out"
 		}
-		return &EndedError{Code: codeSignal + int(status.Signal()), Reason: reason}
+		return &EndedError{Code: codeSignal + int(status.Signal()), Reason: fmt.Sprintf("was ended by signal %d (%s)", status.Signal(), name)}
 	}
 	return &EndedError{Code: status.ExitStatus(), Reason: fmt.Sprintf("ended with code %d", status.ExitStatus())}
 }

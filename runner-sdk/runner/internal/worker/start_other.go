@@ -10,4 +10,6 @@ func start(path string, argv []string, attr *os.ProcAttr) (*os.Process, error) {
 }
 
 // endOrphans does nothing here: a worker's children are nobody's when it has ended.
-func endOrphans(int) {}
+func endOrphans([]int, string) {}
+
+func (f *family) watch(<-chan struct{}) {}

@@ -5,6 +5,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,9 +53,11 @@ type Worker struct {
 	quit      chan struct{}  // closed when no further process is to be started
 	running   sync.WaitGroup // what looks after processes
 
+	replacing sync.Mutex // held while one process takes the place of another
+	living    family
+
 	mu       sync.Mutex
 	life     *life // takes attempts; nil: none does
-	flights  []*flight
 	last     uint64
 	average  time.Duration // of a handler
 	stopping bool
@@ -77,9 +80,19 @@ type life struct {
 	isReady bool
 	worked  bool // it has ended a run
 	since   time.Time
+	flights []*flight
+	stopped bool          // it was told so
 	done    chan struct{} // closed when it has ended
 	end     *EndedError   // set then
 	broken  error         // of the protocol
+}
+
+// stop tells a process that no more runs come. The worker's lock is held.
+func (l *life) stop() {
+	if !l.stopped {
+		l.stopped = true
+		l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+	}
 }
 
 var _ engine.Hands = (*Worker)(nil)
@@ -90,6 +103,7 @@ func New(o Options) *Worker { return &Worker{o: o, quit: make(chan struct{})} }
 // Open starts the worker and returns when it is ready. The error is an *EndedError where it has ended instead.
 func (w *Worker) Open(ctx context.Context, maxOutput int, events engine.Events) error {
 	w.maxOutput, w.events = maxOutput, events
+	w.running.Go(func() { w.living.watch(w.quit) })
 	l, err := w.start()
 	if err != nil {
 		return err
@@ -109,8 +123,13 @@ func (w *Worker) Open(ctx context.Context, maxOutput int, events engine.Events) 
 // start starts a process and what looks after it.
 func (w *Worker) start() (*life, error) {
 	l := &life{ready: make(chan struct{}), done: make(chan struct{}), since: time.Now()}
-	var err error
-	if l.process, err = spawn(w.o, w.o.Log.Raw, w.complain()); err != nil {
+	err := w.living.add(func(mark string) (pid int, err error) {
+		if l.process, err = spawn(w.o, mark, w.o.Log.Raw, w.complain()); err != nil {
+			return 0, err
+		}
+		return l.process.Pid, nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	l.to = newWriter(l.process.socket)
@@ -163,10 +182,13 @@ func (w *Worker) await(l *life, read <-chan struct{}) {
 	l.process.errors.finish()
 	l.to.close()
 	_ = l.process.socket.Close() // it is read to its end
-	endOrphans(0)
+	w.living.remove(l.process.Pid)
 	if l.broken != nil {
 		w.o.Log.Write(logline.Record{Level: logline.Error, Message: "the worker was ended", Err: l.broken.Error()})
 		end = &EndedError{Code: 1, Reason: "was ended: " + l.broken.Error()}
+	}
+	if !l.isReady {
+		end.Reason += " before it was ready"
 	}
 	l.end = end
 	w.died(l)
@@ -176,13 +198,13 @@ func (w *Worker) await(l *life, read <-chan struct{}) {
 // died gives back what the process had, and has another one started.
 func (w *Worker) died(l *life) {
 	w.mu.Lock()
-	if w.life != l {
-		w.mu.Unlock()
-		return // it never was ready, or was replaced: whoever started it looks at its end
+	flights := l.flights
+	l.flights = nil
+	// One that never was ready, or was replaced, leaves nothing undone: whoever started it looks at its end.
+	over := w.life != l || w.stopping || w.closed
+	if w.life == l {
+		w.life = nil
 	}
-	flights := w.flights
-	w.life, w.flights = nil, nil
-	over := w.stopping || w.closed
 	w.mu.Unlock()
 	if !over {
 		w.o.Log.Write(logline.Record{Level: logline.Error, Message: l.end.Error() + ", and is started again"})
@@ -202,6 +224,8 @@ func (w *Worker) died(l *life) {
 
 // again starts one process after the other until one is ready, or cannot be.
 func (w *Worker) again(before *life) {
+	w.replacing.Lock()
+	defer w.replacing.Unlock()
 	w.mu.Lock()
 	pause := time.Duration(0)
 	if !before.worked && time.Since(before.since) < lively {
@@ -239,9 +263,60 @@ func (w *Worker) take(l *life) bool {
 	}
 	w.life = l
 	if w.stopping {
-		l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+		l.stop()
 	}
 	return true
+}
+
+// Replace starts another process, which takes attempts once it is ready; the one before finishes what it has begun. The
+// error is an *EndedError where the new one has ended instead: the one before goes on then.
+func (w *Worker) Replace() error {
+	w.replacing.Lock()
+	defer w.replacing.Unlock()
+	l, err := w.start()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-l.ready:
+	case <-l.done:
+		return l.end
+	case <-w.quit:
+		w.letEnd(l)
+		return errClosed
+	}
+	w.mu.Lock()
+	before := w.life
+	if w.closed || before == nil {
+		w.mu.Unlock()
+		w.letEnd(l)
+		return errClosed
+	}
+	w.life = l
+	before.stop()
+	if w.stopping {
+		l.stop()
+	}
+	w.mu.Unlock()
+	w.running.Go(func() { w.retire(before) })
+	return nil
+}
+
+var errClosed = errors.New("there is no worker to replace")
+
+// retireFor is how long a replaced process may go on with what it has begun.
+const retireFor = 30 * time.Second
+
+// retire sees a replaced process off.
+func (w *Worker) retire(l *life) {
+	select {
+	case <-l.done:
+		return
+	case <-w.quit:
+	case <-time.After(retireFor):
+	}
+	_ = l.process.Kill() // it may just have ended
+	<-l.done
 }
 
 // Begin implements engine.Hands.
@@ -259,8 +334,8 @@ func (w *Worker) Begin(a *engine.Attempt) {
 	}
 	w.last++
 	f := &flight{number: w.last, a: a}
-	w.flights = append(w.flights, f)
-	w.begin()
+	w.life.flights = append(w.life.flights, f)
+	w.life.begin()
 	input := a.Exchange.Input
 	run := &workerv1.Run{
 		Run: f.number, Body: input.Body, Kind: kinds[input.Kind], Sender: input.Sender, RequestId: input.RequestID,
@@ -272,9 +347,9 @@ func (w *Worker) Begin(a *engine.Attempt) {
 	w.life.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Run{Run: run}})
 }
 
-// begin takes note that the first of the flights have begun: a worker goes by their order. The lock is held.
-func (w *Worker) begin() {
-	for _, f := range w.flights[:min(concurrency, len(w.flights))] {
+// begin takes note that the first of the flights have begun: a worker goes by their order. The worker's lock is held.
+func (l *life) begin() {
+	for _, f := range l.flights[:min(concurrency, len(l.flights))] {
 		if !f.begun {
 			f.begun = true
 			f.a.Began()
@@ -314,14 +389,15 @@ func (w *Worker) Stop() {
 	}
 	w.stopping = true
 	if w.life != nil {
-		w.life.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+		w.life.stop()
 	}
 }
 
 // Close implements engine.Hands: a worker with nothing to do is given a moment to end by itself.
 func (w *Worker) Close() {
 	w.mu.Lock()
-	l, idle := w.life, len(w.flights) == 0
+	l := w.life
+	idle := l == nil || len(l.flights) == 0
 	if !w.closed {
 		close(w.quit)
 	}
@@ -334,15 +410,12 @@ func (w *Worker) Close() {
 		w.letEnd(l)
 	}
 	w.running.Wait()
-	endOrphans(0)
 }
 
 // letEnd has a process end in good order, or else kills it, and returns when it has ended.
 func (w *Worker) letEnd(l *life) {
 	w.mu.Lock()
-	if !w.stopping || w.life != l {
-		l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
-	}
+	l.stop()
 	w.mu.Unlock()
 	select {
 	case <-l.done:
@@ -361,13 +434,13 @@ func (w *Worker) kill() {
 	}
 }
 
-// find returns the flight of that number. The lock is held.
-func (w *Worker) find(number uint64) (int, *flight) {
-	i := slices.IndexFunc(w.flights, func(f *flight) bool { return f.number == number })
+// find returns the flight of that number. The worker's lock is held.
+func (l *life) find(number uint64) (int, *flight) {
+	i := slices.IndexFunc(l.flights, func(f *flight) bool { return f.number == number })
 	if i < 0 {
 		return i, nil
 	}
-	return i, w.flights[i]
+	return i, l.flights[i]
 }
 
 func unknownRun(number uint64) error {

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -171,8 +173,8 @@ func TestWorkerIsToldWhatItIsAndNothingOfTheBroker(t *testing.T) {
 
 func TestWorkerThatEndsBeforeItIsReadySaysHowAndWhatItPrinted(t *testing.T) {
 	for what, want := range map[string]EndedError{
-		"fail":          {7, "ended with code 7"},
-		"signal":        {137, "was ended by signal 9 (killed), as happens when memory runs out"},
+		"fail":          {7, "ended with code 7 before it was ready"},
+		"signal":        {137, "was ended by signal 9 (killed: perhaps memory ran out) before it was ready"},
 		"garbage":       {1, "was ended: the worker does not speak the worker protocol: "},
 		"huge":          {1, "was ended: the worker does not speak the worker protocol: a frame of 4294967295 bytes, want at most "},
 		"other version": {1, "was ended: the worker does not speak the worker protocol: it speaks version 9 of it, and this runner 1"},
@@ -305,6 +307,72 @@ func TestWhatAWorkerLeavesRunningIsEndedAndDelaysNothing(t *testing.T) {
 		require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
 	}
 	require.Equal(t, 2, pids)
+}
+
+func TestReplacedWorkerFinishesWhatItHasBegun(t *testing.T) {
+	b := open(t, "serve")
+	file := filepath.Join(t.TempDir(), "go on")
+	old := b.begin("wait for " + file)
+	<-old.began
+	behind := b.begin("")
+	before := b.life
+	require.NoError(t, b.Replace())
+	require.NotSame(t, before, b.life)
+	require.Equal(t, engine.Returned, b.begin("").end().Fate, "the new one takes attempts")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.Equal(t, engine.Returned, old.end().Fate)
+	require.Contains(t, []engine.Fate{engine.Returned, engine.NotBegun}, behind.end().Fate)
+	<-before.done
+	require.Empty(t, b.events.list(), "nobody was down")
+}
+
+func TestWorkerThatCannotBeReplacedGoesOn(t *testing.T) {
+	b := open(t, "serve")
+	b.o.Env = options("fail", nil).Env
+	var ended *EndedError
+	require.ErrorAs(t, b.Replace(), &ended)
+	require.Equal(t, 7, ended.Code)
+	require.Equal(t, engine.Returned, b.begin("").end().Fate)
+	require.Empty(t, b.events.list())
+}
+
+func TestWhatTheNewWorkerStartedOutlivesTheOldOne(t *testing.T) {
+	b := open(t, "serve")
+	daemon := func() int {
+		file := filepath.Join(t.TempDir(), "pid")
+		require.Equal(t, engine.Returned, b.begin("daemon "+file).end().Fate)
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		require.NoError(t, err)
+		return pid
+	}
+	file := filepath.Join(t.TempDir(), "go on")
+	old := daemon()
+	waits := b.begin("wait for " + file)
+	<-waits.began
+	before := b.life
+	require.NoError(t, b.Replace())
+	young := daemon()
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	<-before.done
+	require.True(t, gone(old))
+	require.False(t, gone(young))
+	b.Close()
+	require.True(t, gone(young))
+}
+
+func TestWhatAWorkerLeftAndEndsByItselfIsReaped(t *testing.T) {
+	t.Setenv("SECONDS_TO_LIVE", "0")
+	b := open(t, "serve")
+	file := filepath.Join(t.TempDir(), "pid")
+	require.Equal(t, engine.Returned, b.begin("daemon "+file).end().Fate)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	eventually(t, "it is reaped", func() bool {
+		_, err := os.Stat("/proc/" + strings.TrimSpace(string(text)))
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 func TestKilledRunnerTakesItsWorkerAlong(t *testing.T) {

@@ -128,6 +128,9 @@ func step(ctx *kre.Context, s map[string]any) error {
 			os.Exit(1)
 		case "touch":
 			return os.WriteFile(text, nil, 0o600)
+		case "hold":
+			for end := time.Now().Add(time.Duration(number(name)) * time.Second); time.Now().Before(end); { //nolint:revive // it does nothing but that
+			}
 		case "wait_for":
 			for {
 				if _, err := os.Stat(text); err == nil {

@@ -75,6 +75,8 @@ async function take(ctx, { channel, until, ...step }) {
       return process.exit(1);
     case "touch":
       return fs.writeFileSync(value, "");
+    case "hold":
+      return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, value * 1000);
     case "wait_for":
       while (!fs.existsSync(value)) await sleep(10);
   }

@@ -1,5 +1,6 @@
 """The Python node that the conformance suite drives, untyped form. ../README.md says what it does."""
 
+import ctypes
 import os
 import pathlib
 import time
@@ -87,6 +88,8 @@ def step(ctx, fields):
             os._exit(1)
         case "touch":
             pathlib.Path(value).touch()
+        case "hold":
+            ctypes.PyDLL(None).sleep(int(value))  # a C function that is called with the interpreter lock
         case "wait_for":
             while not pathlib.Path(value).exists():
                 time.sleep(0.01)
