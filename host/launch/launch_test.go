@@ -240,7 +240,7 @@ func TestAWorkerRunsUnderTheRunnerOfThePlatform(t *testing.T) {
 		program, err := launch.PackageProgram(t.Context(), root,
 			&runtimev1.Node{Name: "model", Src: "bin/model", Runner: runtimev1.Runner_RUNNER_WORKER}, launch.PackageOptions{Libexec: libexec})
 		require.NoError(t, err)
-		require.Equal(t, launch.Program{Path: runner, Args: []string{"--", file}, Stamp: program.Stamp}, program)
+		require.Equal(t, launch.Program{Worker: true, Path: runner, Args: []string{"--", file}, Stamp: program.Stamp}, program)
 		return program
 	}
 	stamps := []string{of().Stamp} // neither is there: who starts them says so better

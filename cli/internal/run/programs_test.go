@@ -16,7 +16,7 @@ func TestAnExecutableThatSpeaksTheWorkerProtocolRunsUnderTheRunner(t *testing.T)
 	file := filepath.Join(root, "bin", "model")
 	for protocol, want := range map[string]launch.Program{
 		"":       {Path: file},
-		"worker": {Path: "/platform/runner", Args: []string{"--", file}},
+		"worker": {Worker: true, Path: "/platform/runner", Args: []string{"--", file}},
 	} {
 		got, err := p.build(t.Context(), node{Node: manifest.Node{Src: "bin/model", Protocol: protocol}})
 		require.NoError(t, err)

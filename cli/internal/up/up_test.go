@@ -35,6 +35,21 @@ func TestPortsAreChosenOnceAndDiffer(t *testing.T) {
 }
 
 func TestATakenPortIsReplacedAndTold(t *testing.T) {
+	// Somebody else on this machine may take one of the others meanwhile, though not time and again.
+	const tries = 5
+	for range tries {
+		first, second := replaceTaken(t)
+		if first == second {
+			return
+		}
+		t.Logf("the others changed too: %v, then %v", first, second)
+	}
+	require.Fail(t, "the others do not stay")
+}
+
+// replaceTaken has two ports taken. It returns what was chosen before and after, but for those two and one that is asked for.
+func replaceTaken(t *testing.T) (before, after chosen) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "ports.json")
 	first, err := choosePorts(t.Context(), file, wanted{}, noneTaken(t))
 	require.NoError(t, err)
@@ -52,7 +67,7 @@ func TestATakenPortIsReplacedAndTold(t *testing.T) {
 	require.NotEqual(t, first.Objects, second.Objects)
 	require.Equal(t, 9000, second.FirstGRPC)
 	second.HTTP, second.Objects, second.FirstGRPC = first.HTTP, first.Objects, first.FirstGRPC
-	require.Equal(t, first, second, "the others stay")
+	return first, second
 }
 
 func TestADamagedListOfPortsIsNamed(t *testing.T) {

@@ -45,7 +45,8 @@ type Options struct {
 	Stderr  func(line []byte) // takes what the worker prints on its standard error
 }
 
-// Worker runs attempts in a process, and starts that again when it dies.
+// Worker runs attempts in a process, and starts that again when it dies. It takes every child of this process for its own, so
+// that there is one at a time.
 type Worker struct {
 	o         Options
 	maxOutput int
@@ -122,6 +123,10 @@ func (w *Worker) Open(ctx context.Context, maxOutput int, events engine.Events) 
 
 // start starts a process and what looks after it.
 func (w *Worker) start() (*life, error) {
+	if !w.enter() {
+		return nil, errClosed
+	}
+	defer w.running.Done()
 	l := &life{ready: make(chan struct{}), done: make(chan struct{}), since: time.Now()}
 	err := w.living.add(func(mark string) (pid int, err error) {
 		if l.process, err = spawn(w.o, mark, w.o.Log.Raw, w.complain()); err != nil {
@@ -145,6 +150,17 @@ func (w *Worker) start() (*life, error) {
 	})
 	w.running.Go(func() { w.await(l, read) })
 	return l, nil
+}
+
+// enter has Close wait for what is being started, until running is told that it is done; or says that it is closed.
+func (w *Worker) enter() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	w.running.Add(1)
+	return true
 }
 
 // complain passes on the lines of standard error: those of a crash are errors.
@@ -297,8 +313,8 @@ func (w *Worker) Replace() error {
 	if w.stopping {
 		l.stop()
 	}
-	w.mu.Unlock()
 	w.running.Go(func() { w.retire(before) })
+	w.mu.Unlock()
 	return nil
 }
 

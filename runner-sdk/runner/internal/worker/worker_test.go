@@ -203,7 +203,9 @@ func TestProgramThatIsMissingOrNoneIsTold(t *testing.T) {
 	for command, code := range map[string]int{"/no/such/program": 127, "/dev/null": 127} {
 		o := options("", nil)
 		o.Command = []string{command}
-		err := New(o).Open(t.Context(), maxBytes, new(events))
+		w := New(o)
+		err := w.Open(t.Context(), maxBytes, new(events))
+		w.Close()
 		var ended *EndedError
 		require.ErrorAs(t, err, &ended)
 		require.Equal(t, code, ended.Code)
