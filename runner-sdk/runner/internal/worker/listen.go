@@ -83,8 +83,11 @@ func (w *Worker) output(l *life, o *workerv1.Output) error {
 	}
 	w.mu.Lock()
 	_, f := l.find(o.GetRun())
-	begun := f != nil && f.begun
+	begun, taken := f != nil && f.begun, l.taken[o.GetRun()]
 	w.mu.Unlock()
+	if taken {
+		return nil
+	}
 	if !begun {
 		return unknownRun(o.GetRun())
 	}
@@ -96,6 +99,10 @@ func (w *Worker) output(l *life, o *workerv1.Output) error {
 func (w *Worker) end(l *life, end *workerv1.End) error {
 	w.mu.Lock()
 	i, f := l.find(end.GetRun())
+	if l.taken[end.GetRun()] {
+		w.mu.Unlock()
+		return nil
+	}
 	if f == nil {
 		w.mu.Unlock()
 		return unknownRun(end.GetRun())

@@ -28,6 +28,8 @@ const (
 
 	// patience is how long a worker may take to end when it has nothing to do any more.
 	patience = 2 * time.Second
+	// answerFor is how long it may take to end what it has not begun.
+	answerFor = 100 * time.Millisecond
 	// lively is how long a worker has to live for its successor to be started at once.
 	lively     = 30 * time.Second
 	firstPause = 500 * time.Millisecond
@@ -82,17 +84,40 @@ type life struct {
 	worked  bool // it has ended a run
 	since   time.Time
 	flights []*flight
-	stopped bool          // it was told so
-	done    chan struct{} // closed when it has ended
-	end     *EndedError   // set then
-	broken  error         // of the protocol
+	taken   map[uint64]bool // runs that were taken back: what it says of them is passed over
+	stopped bool            // it was told so
+	done    chan struct{}   // closed when it has ended
+	end     *EndedError     // set then
+	broken  error           // of the protocol
 }
 
-// stop tells a process that no more runs come. The worker's lock is held.
-func (l *life) stop() {
-	if !l.stopped {
-		l.stopped = true
-		l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+// stop tells a process that no more runs come. The lock is held.
+func (w *Worker) stop(l *life) {
+	if l.stopped {
+		return
+	}
+	l.stopped = true
+	l.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Stop{Stop: &workerv1.Stop{}}})
+	if len(l.flights) > concurrency {
+		time.AfterFunc(answerFor, func() { w.takeBack(l) })
+	}
+}
+
+// takeBack gives up the runs that a process, which is told to stop, has not begun: one that is in a handler may not say so
+// before that has ended. Should it begin one all the same, that counts for nothing.
+func (w *Worker) takeBack(l *life) {
+	w.mu.Lock()
+	var waiting []*flight
+	l.flights = slices.DeleteFunc(l.flights, func(f *flight) bool {
+		if !f.begun {
+			waiting = append(waiting, f)
+			l.taken[f.number] = true
+		}
+		return !f.begun
+	})
+	w.mu.Unlock()
+	for _, f := range waiting {
+		f.a.Ended(engine.Ending{Fate: engine.NotBegun})
 	}
 }
 
@@ -127,7 +152,7 @@ func (w *Worker) start() (*life, error) {
 		return nil, errClosed
 	}
 	defer w.running.Done()
-	l := &life{ready: make(chan struct{}), done: make(chan struct{}), since: time.Now()}
+	l := &life{taken: make(map[uint64]bool), ready: make(chan struct{}), done: make(chan struct{}), since: time.Now()}
 	err := w.living.add(func(mark string) (pid int, err error) {
 		if l.process, err = spawn(w.o, mark, w.o.Log.Raw, w.complain()); err != nil {
 			return 0, err
@@ -279,7 +304,7 @@ func (w *Worker) take(l *life) bool {
 	}
 	w.life = l
 	if w.stopping {
-		l.stop()
+		w.stop(l)
 	}
 	return true
 }
@@ -309,9 +334,9 @@ func (w *Worker) Replace() error {
 		return errClosed
 	}
 	w.life = l
-	before.stop()
+	w.stop(before)
 	if w.stopping {
-		l.stop()
+		w.stop(l)
 	}
 	w.running.Go(func() { w.retire(before) })
 	w.mu.Unlock()
@@ -405,7 +430,7 @@ func (w *Worker) Stop() {
 	}
 	w.stopping = true
 	if w.life != nil {
-		w.life.stop()
+		w.stop(w.life)
 	}
 }
 
@@ -431,7 +456,7 @@ func (w *Worker) Close() {
 // letEnd has a process end in good order, or else kills it, and returns when it has ended.
 func (w *Worker) letEnd(l *life) {
 	w.mu.Lock()
-	l.stop()
+	w.stop(l)
 	w.mu.Unlock()
 	select {
 	case <-l.done:

@@ -294,6 +294,22 @@ func TestStoppedWorkerEndsByItself(t *testing.T) {
 	require.Equal(t, "a line\n", b.log.String())
 }
 
+func TestWhatAStoppedWorkerHasNotBegunIsGivenBackAtOnce(t *testing.T) {
+	b := open(t, "serve")
+	file := filepath.Join(t.TempDir(), "go on")
+	first, behind := b.begin("wait for "+file), []*attempt{b.begin(""), b.begin("")}
+	<-first.began
+	life := b.life
+	b.Stop()
+	for _, a := range behind {
+		require.Equal(t, engine.NotBegun, a.end().Fate)
+	}
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.Equal(t, engine.Returned, first.end().Fate)
+	<-life.done // this one has run the others nevertheless
+	require.Zero(t, life.end.Code)
+}
+
 func TestWhatAWorkerLeavesRunningIsEndedAndDelaysNothing(t *testing.T) {
 	b := open(t, "serve")
 	require.Equal(t, engine.Died, b.begin("leave children").end().Fate)
