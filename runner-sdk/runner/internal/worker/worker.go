@@ -30,10 +30,6 @@ const (
 	patience = 2 * time.Second
 	// answerFor is how long it may take to end what it has not begun.
 	answerFor = 100 * time.Millisecond
-	// lively is how long a worker has to live for its successor to be started at once.
-	lively     = 30 * time.Second
-	firstPause = 500 * time.Millisecond
-	lastPause  = 30 * time.Second
 )
 
 // Options say what to start.
@@ -57,6 +53,7 @@ type Worker struct {
 	running   sync.WaitGroup // what looks after processes
 
 	replacing sync.Mutex // held while one process takes the place of another
+	backoff   backoff    // used then
 	living    family
 
 	mu       sync.Mutex
@@ -263,18 +260,15 @@ func (w *Worker) died(l *life) {
 	}
 }
 
-// again starts one process after the other until one is ready, or cannot be.
+// again starts a process in the place of one that has died.
 func (w *Worker) again(before *life) {
 	w.replacing.Lock()
 	defer w.replacing.Unlock()
 	w.mu.Lock()
-	pause := time.Duration(0)
-	if !before.worked && time.Since(before.since) < lively {
-		pause = firstPause
-	}
+	worked := before.worked
 	w.mu.Unlock()
 	select {
-	case <-time.After(pause):
+	case <-time.After(w.backoff.next(worked, time.Since(before.since))):
 	case <-w.quit:
 		return
 	}
