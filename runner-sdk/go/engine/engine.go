@@ -49,7 +49,7 @@ type engine struct {
 
 	maxBody  int
 	slots    chan struct{} // one for each run whose attempt is under way or that waits for confirmations
-	under    underWay
+	under    *underWay
 	pending  sync.WaitGroup // runs that wait for confirmations
 	ending   atomic.Bool    // no messages are taken any more
 	unheard  sync.Map       // channels nobody listens to that were sent to

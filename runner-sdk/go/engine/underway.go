@@ -2,24 +2,19 @@ package engine
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 )
 
 // underWay counts the attempts that are under way.
 type underWay struct {
-	mu      *sync.Mutex
-	count   *int
+	count   atomic.Int64
 	changed chan struct{} // has one element when the count may have gone down
 }
 
-func newUnderWay() underWay {
-	return underWay{mu: new(sync.Mutex), count: new(int), changed: make(chan struct{}, 1)}
-}
+func newUnderWay() *underWay { return &underWay{changed: make(chan struct{}, 1)} }
 
-func (u underWay) add(n int) {
-	u.mu.Lock()
-	*u.count += n
-	u.mu.Unlock()
+func (u *underWay) add(n int) {
+	u.count.Add(int64(n))
 	if n < 0 {
 		select {
 		case u.changed <- struct{}{}:
@@ -29,11 +24,9 @@ func (u underWay) add(n int) {
 }
 
 // below waits until fewer than most() are under way, or ctx ends, and reports whether it is so. One caller waits at a time.
-func (u underWay) below(ctx context.Context, most func() int) bool {
+func (u *underWay) below(ctx context.Context, most func() int) bool {
 	for {
-		u.mu.Lock()
-		count := *u.count
-		u.mu.Unlock()
+		count := int(u.count.Load())
 		if count == 0 || count < most() {
 			return true
 		}
@@ -46,6 +39,6 @@ func (u underWay) below(ctx context.Context, most func() int) bool {
 }
 
 // none waits until nothing is under way, or ctx ends, and reports whether it is so. One caller waits at a time.
-func (u underWay) none(ctx context.Context) bool {
+func (u *underWay) none(ctx context.Context) bool {
 	return u.below(ctx, func() int { return 1 })
 }

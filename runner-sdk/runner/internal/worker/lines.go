@@ -25,12 +25,11 @@ type lines struct {
 	cut  int // bytes of the line that are not passed on
 
 	once    sync.Once
-	ended   chan struct{} // closed when the process is known to have ended
 	drained chan struct{} // closed when what it had printed until then is passed on
 }
 
 func passOn(in *os.File, emit func(line []byte)) *lines {
-	l := &lines{in: in, emit: emit, ended: make(chan struct{}), drained: make(chan struct{})}
+	l := &lines{in: in, emit: emit, drained: make(chan struct{})}
 	go l.run()
 	return l
 }
@@ -38,7 +37,6 @@ func passOn(in *os.File, emit func(line []byte)) *lines {
 // finish passes on what the process, which has ended, had printed, and returns when that is done. What a child of it that
 // goes on prints is passed on all the same.
 func (l *lines) finish() {
-	close(l.ended)
 	_ = l.in.SetReadDeadline(time.Unix(1, 0)) // wakes who reads
 	<-l.drained
 }
@@ -49,7 +47,7 @@ func (l *lines) run() {
 	defer l.flush()
 	buffer := make([]byte, 32<<10)
 	for {
-		n, err := l.read(buffer)
+		n, err := l.in.Read(buffer)
 		l.add(buffer[:n])
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -63,10 +61,6 @@ func (l *lines) run() {
 			return
 		}
 	}
-}
-
-func (l *lines) read(buffer []byte) (int, error) {
-	return l.in.Read(buffer)
 }
 
 // drain adds what is there already. It reports whether more may come.
