@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/e2e/harness"
+	"github.com/konstellation-io/kre/kit/ports"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -25,7 +28,7 @@ func greet(ctx context.Context, address, body string) (harness.Answer, error) {
 
 func TestAStoppedEngineComesBackAsItWas(t *testing.T) {
 	t.Parallel()
-	engine := harness.NewEngine(t)
+	engine := harness.NewEngine(t, "--runtime-grpc-port="+ownPort(t), "--runtime-http-port="+ownPort(t))
 	before := engine.Published(t, "steady", harness.Greeting(t, "greeting-v1"), "greeting-v1")
 	engine.MustUpload(t, "steady", harness.Greeting(t, "greeting-v2"))
 	answer, err := greet(t.Context(), before.GetHttpAddress(), `{"name":"Ada"}`)
@@ -47,6 +50,17 @@ func TestAStoppedEngineComesBackAsItWas(t *testing.T) {
 			require.Equal(t, http.StatusOK, answer.Status, answer.Body)
 			require.Contains(t, answer.Body, "Hello Ada")
 		})
+	}
+}
+
+// ownPort is a free port that no other test picks, so that nobody takes it while the engine is away.
+func ownPort(t *testing.T) string {
+	t.Helper()
+	for {
+		port := 10000 + rand.IntN(10000)
+		if ports.Free(ports.Loopback, port) {
+			return strconv.Itoa(port)
+		}
 	}
 }
 
