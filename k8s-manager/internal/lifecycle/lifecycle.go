@@ -53,7 +53,7 @@ const (
 	Stopped                   // nothing of it runs
 	Starting                  // it should run, and not all of it is ready
 	Started                   // all of it is ready
-	Stopping                  // it should not run, and something of it still does
+	Stopping                  // it should not run, and something of it still does, or what it leaves stored is not known yet
 	Error                     // it is not what it should be: the reason tells; it is tried on
 )
 

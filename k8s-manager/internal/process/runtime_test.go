@@ -123,9 +123,15 @@ func TestWhatRunsGoesOnWhileBrokerAndRuntimeAPIAreAway(t *testing.T) {
 
 	v.Revision, v.Running, v.Drain = 2, false, 1
 	require.NoError(t, w.cluster.ApplyVersion(t.Context(), v))
-	w.waitPhase(t, "v1", lifecycle.Stopped)
+	w.wait(t, "ended, but not counted", func(s lifecycle.RuntimeStatus) bool {
+		return s.Versions[0].Phase == lifecycle.Stopping &&
+			s.Versions[0].Reason == "count the stored messages: NATS cannot be reached"
+	})
+	for _, name := range processes {
+		require.Equal(t, proc.StateStopped, w.record(t, "v1", name).State)
+	}
 	w.api.set(func(a *fakeAPI) { a.away, a.stored = nil, 5 })
-	w.wait(t, "counted when it is back", func(s lifecycle.RuntimeStatus) bool { return s.Versions[0].StoredMessages == 5 })
+	require.EqualValues(t, 5, w.waitPhase(t, "v1", lifecycle.Stopped).StoredMessages)
 }
 
 func TestADeletedRuntimeLeavesNothing(t *testing.T) {

@@ -137,10 +137,9 @@ func (v *version) look() (lifecycle.Phase, string) {
 	return lifecycle.Started, ""
 }
 
+// lookStopped: a version has stopped once nothing of it runs and what it leaves behind is known.
 func (v *version) lookStopped() (lifecycle.Phase, string) {
-	runs := v.runsSomething()
-	discards := v.record.Discard && v.kept.RanDigest != "" && v.kept.Discarded < v.record.Revision
-	if !runs && !discards {
+	if !v.runsSomething() && !v.unsettled(v.record) {
 		return lifecycle.Stopped, ""
 	}
 	reason := v.doing

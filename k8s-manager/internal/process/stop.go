@@ -48,11 +48,9 @@ func (v *version) clearStop() {
 // settle counts what remains stored after the last stop, and drops it if that is wanted.
 func (v *version) settle(ctx context.Context, record versionRecord) error {
 	v.rt.mu.Lock()
-	kept := v.kept
+	unsettled, discard := v.unsettled(record), v.discards(record)
 	v.rt.mu.Unlock()
-	ran := kept.RanDigest != ""
-	discard := ran && record.Discard && kept.Discarded < record.Revision
-	if !ran || kept.Counted && !discard {
+	if !unsettled {
 		return nil
 	}
 	api, err := v.rt.runtimeAPI()
@@ -65,6 +63,7 @@ func (v *version) settle(ctx context.Context, record versionRecord) error {
 			return fmt.Errorf("drop the stored messages: %w", err)
 		}
 	}
+	v.setDoing("the messages that are still stored are being counted")
 	stored, err := api.Count(ctx, v.name)
 	if err != nil {
 		return fmt.Errorf("count the stored messages: %w", err)
@@ -75,6 +74,18 @@ func (v *version) settle(ctx context.Context, record versionRecord) error {
 			k.Discarded = record.Revision
 		}
 	})
+}
+
+// The following need the lock.
+
+// unsettled tells whether what remains stored is not known yet, or has yet to be dropped.
+func (v *version) unsettled(record versionRecord) bool {
+	return v.kept.RanDigest != "" && !v.kept.Counted || v.discards(record)
+}
+
+// discards tells whether what remains stored has yet to be dropped.
+func (v *version) discards(record versionRecord) bool {
+	return v.kept.RanDigest != "" && record.Discard && v.kept.Discarded < record.Revision
 }
 
 // drainAndEnd lets callers have their answers and nodes their messages, each within the drain time, and ends all

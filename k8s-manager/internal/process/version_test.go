@@ -82,8 +82,7 @@ func TestWhatIsStillStoredWhenTheTimeIsOverIsCounted(t *testing.T) {
 	w.api.set(func(a *fakeAPI) { a.waiting, a.stored = 3, 7 })
 	v.Revision, v.Running, v.Drain = 2, false, 50*time.Millisecond
 	require.NoError(t, w.cluster.ApplyVersion(t.Context(), v))
-	w.waitPhase(t, "v1", lifecycle.Stopped)
-	w.wait(t, "counted", func(s lifecycle.RuntimeStatus) bool { return s.Versions[0].StoredMessages == 7 })
+	require.EqualValues(t, 7, w.waitPhase(t, "v1", lifecycle.Stopped).StoredMessages)
 
 	v.Revision, v.Discard = 3, true
 	require.NoError(t, w.cluster.ApplyVersion(t.Context(), v))

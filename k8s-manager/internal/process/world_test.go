@@ -68,13 +68,13 @@ func (w *world) again(t *testing.T) {
 	w.open(t)
 }
 
-// Each test has ports of its own, none of which the system gives to whoever asks for any, so that they are free again
-// when they were.
+// Each test has ports of its own, which neither the system gives to whoever asks for any nor ports.Pick does, so that they
+// are free again when they were.
 const portsEach = 20
 
 var firstPorts = func() *atomic.Int64 {
 	var first atomic.Int64
-	first.Store(20_000 + rand.Int64N(300)*portsEach)
+	first.Store(10_000 + rand.Int64N(300)*portsEach)
 	return &first
 }()
 
