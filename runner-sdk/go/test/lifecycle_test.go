@@ -54,7 +54,7 @@ func TestConfirmationThatIsLostIsAskedForAgain(t *testing.T) {
 	b.settled()
 	// The broker goes before it can confirm, and comes back with or without the output: either way it is there once.
 	for i := range 5 {
-		b.ask(fmt.Sprint(i))
+		b.sendForEver(b.request(wrapperspb.String(fmt.Sprint(i))))
 		b.restart()
 	}
 	seen := make(map[string]int)

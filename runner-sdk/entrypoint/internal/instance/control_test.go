@@ -231,7 +231,8 @@ func TestMovingLeadsConnectionsToTheirEnd(t *testing.T) {
 	answer, err := w.ask(client, "hello")
 	require.NoError(t, err)
 	require.False(t, answer.Close)
-	require.Equal(t, 2, w.tell("move").Moving)
+	// The gRPC connection, which waits for nothing, may have ended before it is counted.
+	require.Contains(t, []int{1, 2}, w.tell("move").Moving)
 	eventually(t, "the gRPC connection ends by itself", func() bool { return w.tell("report").Moving == 1 })
 	answer, err = w.ask(client, "hello")
 	require.NoError(t, err)
