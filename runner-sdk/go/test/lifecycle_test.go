@@ -112,6 +112,11 @@ func TestRedeliveryOfWhatIsHeldIsDropped(t *testing.T) {
 		c, err := b.js.Consumer(t.Context(), entryStream, "n-1")
 		return err == nil && c.CachedInfo().NumRedelivered == 1
 	}, "it is delivered again")
+	// It has arrived when the node has said some times more that the first one is in progress.
+	signs := b.acknowledgements()
+	for range 5 {
+		require.Equal(t, "+WPI", soon(t, signs))
+	}
 	close(hold)
 	require.Equal(t, "slow", b.outputs(1)[0].text(t))
 	b.settled()
