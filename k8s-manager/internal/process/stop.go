@@ -76,14 +76,12 @@ func (v *version) settle(ctx context.Context, record versionRecord) error {
 	})
 }
 
-// The following need the lock.
-
-// unsettled tells whether what remains stored is not known yet, or has yet to be dropped.
+// unsettled tells whether what remains stored is not known yet, or has yet to be dropped; the caller has the lock.
 func (v *version) unsettled(record versionRecord) bool {
 	return v.kept.RanDigest != "" && !v.kept.Counted || v.discards(record)
 }
 
-// discards tells whether what remains stored has yet to be dropped.
+// discards tells whether what remains stored has yet to be dropped; the caller has the lock.
 func (v *version) discards(record versionRecord) bool {
 	return v.kept.RanDigest != "" && record.Discard && v.kept.Discarded < record.Revision
 }

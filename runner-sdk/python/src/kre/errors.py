@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 import traceback
 from functools import cache
@@ -106,19 +107,22 @@ class StartError(Exception):
 
 
 _PLAIN: dict[type[BaseException], str] = {
-    FinalError: "final error",
-    InvalidArgument: "invalid argument",
-    DeadlineExceeded: "deadline exceeded",
-    NotFound: "not found",
-    AlreadyExists: "already exists",
-    PermissionDenied: "permission denied",
-    ResourceExhausted: "resource exhausted",
-    FailedPrecondition: "failed precondition",
-    Aborted: "aborted",
-    OutOfRange: "out of range",
-    Unimplemented: "unimplemented",
-    Unavailable: "unavailable",
-    Unauthenticated: "unauthenticated",
+    kind: re.sub("(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+    for kind in (
+        FinalError,
+        InvalidArgument,
+        DeadlineExceeded,
+        NotFound,
+        AlreadyExists,
+        PermissionDenied,
+        ResourceExhausted,
+        FailedPrecondition,
+        Aborted,
+        OutOfRange,
+        Unimplemented,
+        Unavailable,
+        Unauthenticated,
+    )
 }
 """Errors whose name the caller does not see, and their text if they have none."""
 

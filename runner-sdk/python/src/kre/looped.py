@@ -102,7 +102,7 @@ class Looped:
         try:
             inbox.look()
             while inbox.runs and not inbox.stopping and self._running < self._most:
-                self._begin(self._runs, inbox)
+                self._begin()
                 inbox.look()
         except StartError as error:
             self._failure = error
@@ -112,11 +112,11 @@ class Looped:
         if self._failure is not None or (inbox.stopping and not self._running):
             self._loop.stop()
 
-    def _begin(self, runs: Runs, inbox: Inbox) -> None:
-        run = inbox.runs.popleft()
-        if runs.passes_by(run):
+    def _begin(self) -> None:
+        run = self._inbox.runs.popleft()
+        if self._runs.passes_by(run):
             return
-        attempt = runs.begin(run)
+        attempt = self._runs.begin(run)
         try:
             handler = attempt.choose()
         except Exception as error:

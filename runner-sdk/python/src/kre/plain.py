@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Plain:
     """Calls a module's functions one at a time."""
 
-    def __init__(self, inbox: Inbox, runs: Runs, concurrency: int) -> None:
+    def __init__(self, inbox: Inbox, runs: Runs) -> None:
         self._inbox = inbox
         self._runs = runs
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -73,7 +73,7 @@ def _started(channel: Channel, inbox: Inbox, hello: Hello, process: Process) -> 
         runs = Runs(channel, found, process, hello.max_output_bytes)
         mode: Plain | Looped
         if found.all_sync:
-            mode = Plain(inbox, runs, hello.concurrency)
+            mode = Plain(inbox, runs)
         else:
             from kre import looped  # noqa: PLC0415 (asyncio costs 10 MiB and 50 ms)
 

@@ -116,7 +116,7 @@ func (w *Worker) end(l *life, end *workerv1.End) error {
 		return fmt.Errorf("%w: run %d ended before those that came before it", errProtocol, end.GetRun())
 	default:
 		l.worked = true
-		w.observe(spent)
+		w.spent.See(max(spent, time.Microsecond))
 	}
 	l.flights = append(l.flights[:i], l.flights[i+1:]...)
 	if outcome != workerv1.End_OUTCOME_NOT_BEGUN {

@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -39,6 +40,13 @@ func spawn(o Options, mark string, printed, complained func(line []byte)) (*proc
 	if err != nil {
 		return nil, &EndedError{Code: codeNotFound, Reason: "cannot be started: " + strings.TrimPrefix(err.Error(), "exec: ")}
 	}
+	var ours []io.Closer
+	fail := func(err error) (*process, error) {
+		for _, end := range ours {
+			err = errors.Join(err, end.Close())
+		}
+		return nil, err
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("making the worker's socket: %w", err)
@@ -46,30 +54,32 @@ func spawn(o Options, mark string, printed, complained func(line []byte)) (*proc
 	theirs := os.NewFile(uintptr(pair[1]), "worker's socket")
 	defer theirs.Close() //nolint:errcheck // the worker has it
 	if err := unix.SetNonblock(pair[0], true); err != nil {
-		return nil, fmt.Errorf("making the worker's socket: %w", err)
+		return nil, errors.Join(fmt.Errorf("making the worker's socket: %w", err), unix.Close(pair[0]))
 	}
 	p := &process{socket: os.NewFile(uintptr(pair[0]), "socket")}
+	ours = append(ours, p.socket)
 	outRead, outWrite, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making the worker's output: %w", err), p.socket.Close())
+		return fail(fmt.Errorf("making the worker's output: %w", err))
 	}
 	defer outWrite.Close() //nolint:errcheck // the worker has it
+	ours = append(ours, outRead)
 	errRead, errWrite, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making the worker's output: %w", err), p.socket.Close(), outRead.Close())
+		return fail(fmt.Errorf("making the worker's output: %w", err))
 	}
 	defer errWrite.Close() //nolint:errcheck // as above
+	ours = append(ours, errRead)
 	nothing, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, errors.Join(err, p.socket.Close(), outRead.Close(), errRead.Close())
+		return fail(err)
 	}
 	defer nothing.Close() //nolint:errcheck // only read
 	p.Process, err = start(path, o.Command, &os.ProcAttr{
 		Dir: o.Dir, Env: environment(o.Env, mark), Files: []*os.File{nothing, outWrite, errWrite, theirs},
 	})
 	if err != nil {
-		return nil, errors.Join(&EndedError{Code: codeNotRun, Reason: "cannot be started: " + err.Error()},
-			p.socket.Close(), outRead.Close(), errRead.Close())
+		return fail(&EndedError{Code: codeNotRun, Reason: "cannot be started: " + err.Error()})
 	}
 	p.out, p.errors = passOn(outRead, printed), passOn(errRead, complained)
 	return p, nil

@@ -14,6 +14,7 @@ import (
 
 	workerv1 "github.com/konstellation-io/kre/proto/gen/go/kre/worker/v1"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/average"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 )
@@ -59,7 +60,7 @@ type Worker struct {
 	mu       sync.Mutex
 	life     *life // takes attempts; nil: none does
 	last     uint64
-	average  time.Duration // of a handler
+	spent    average.Of[time.Duration] // in a handler
 	stopping bool
 	closed   bool
 	bounded  bool // by the attempts' context
@@ -127,19 +128,35 @@ func New(o Options) *Worker { return &Worker{o: o, quit: make(chan struct{})} }
 func (w *Worker) Open(ctx context.Context, maxOutput int, events engine.Events) error {
 	w.maxOutput, w.events = maxOutput, events
 	w.running.Go(func() { w.living.watch(w.quit) })
+	l, err := w.startReady(ctx.Done())
+	switch {
+	case errors.Is(err, errStopped):
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	}
+	w.take(l)
+	return nil
+}
+
+// errStopped says that a process was no longer wanted before it was ready.
+var errStopped = errors.New("the worker is not to be started any more")
+
+// startReady starts a process and waits until it is ready. The error is an *EndedError where it has ended instead, errStopped
+// where stop was closed first; either way nothing is left of it.
+func (w *Worker) startReady(stop <-chan struct{}) (*life, error) {
 	l, err := w.start()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	select {
 	case <-l.ready:
-		w.take(l)
-		return nil
+		return l, nil
 	case <-l.done:
-		return l.end
-	case <-ctx.Done():
+		return nil, l.end
+	case <-stop:
 		w.letEnd(l)
-		return context.Cause(ctx)
+		return nil, errStopped
 	}
 }
 
@@ -197,13 +214,11 @@ func (w *Worker) complain() func(line []byte) {
 	}
 }
 
+// level is the one from which on records are written.
 func (w *Worker) level() workerv1.Level {
-	for _, one := range []struct {
-		level logline.Level
-		named workerv1.Level
-	}{{logline.Debug, workerv1.Level_LEVEL_DEBUG}, {logline.Info, workerv1.Level_LEVEL_INFO}, {logline.Warn, workerv1.Level_LEVEL_WARN}} {
-		if w.o.Log.Enabled(one.level) {
-			return one.named
+	for _, level := range []workerv1.Level{workerv1.Level_LEVEL_DEBUG, workerv1.Level_LEVEL_INFO, workerv1.Level_LEVEL_WARN} {
+		if w.o.Log.Enabled(levels[level]) {
+			return level
 		}
 	}
 	return workerv1.Level_LEVEL_ERROR
@@ -272,20 +287,13 @@ func (w *Worker) again(before *life) {
 	case <-w.quit:
 		return
 	}
-	l, err := w.start()
-	if err != nil {
+	l, err := w.startReady(w.quit)
+	switch {
+	case errors.Is(err, errStopped):
+	case err != nil:
 		w.events.Lost(err)
-		return
-	}
-	select {
-	case <-l.ready:
-		if w.take(l) {
-			w.events.Up()
-		}
-	case <-l.done:
-		w.events.Lost(l.end)
-	case <-w.quit:
-		w.letEnd(l)
+	case w.take(l):
+		w.events.Up()
 	}
 }
 
@@ -308,17 +316,12 @@ func (w *Worker) take(l *life) bool {
 func (w *Worker) Replace() error {
 	w.replacing.Lock()
 	defer w.replacing.Unlock()
-	l, err := w.start()
-	if err != nil {
-		return err
-	}
-	select {
-	case <-l.ready:
-	case <-l.done:
-		return l.end
-	case <-w.quit:
-		w.letEnd(l)
+	l, err := w.startReady(w.quit)
+	switch {
+	case errors.Is(err, errStopped):
 		return errClosed
+	case err != nil:
+		return err
 	}
 	w.mu.Lock()
 	before := w.life
@@ -396,23 +399,11 @@ func (l *life) begin() {
 func (w *Worker) Room() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.average == 0 {
+	spent := w.spent.Value()
+	if spent == 0 {
 		return concurrency
 	}
-	return max(concurrency, min(maxAhead, int(ahead/w.average)))
-}
-
-// observe takes note of how long a handler took. The lock is held.
-func (w *Worker) observe(spent time.Duration) {
-	spent = max(spent, time.Microsecond)
-	switch {
-	case w.average == 0:
-		w.average = spent
-	case spent > w.average:
-		w.average += (spent - w.average) / 2
-	default:
-		w.average += (spent - w.average) / 8
-	}
+	return max(concurrency, min(maxAhead, int(ahead/spent)))
 }
 
 // Stop implements engine.Hands.
