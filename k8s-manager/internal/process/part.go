@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/proc"
 )
 
@@ -136,7 +137,11 @@ func plainLine(line string) string {
 		Message string `json:"message"`
 		Error   string `json:"error"`
 	}
-	if strings.HasPrefix(line, "{") && json.Unmarshal(mended(line), &structured) == nil && structured.Message != "" {
+	object := []byte(line)
+	if !json.Valid(object) {
+		object = log.Mended(line)
+	}
+	if log.MayBeObject(object) && json.Unmarshal(object, &structured) == nil && structured.Message != "" {
 		line = structured.Message
 		if structured.Error != "" {
 			line += ": " + structured.Error
@@ -146,18 +151,4 @@ func plainLine(line string) string {
 		line = strings.ToValidUTF8(line[:maxLine], "") + "…"
 	}
 	return line
-}
-
-// mended is a JSON object. One that was cut, most likely in a long text, is given an end.
-func mended(line string) []byte {
-	if json.Valid([]byte(line)) {
-		return []byte(line)
-	}
-	const longestEscape = len(`\uffff`)
-	for cut := range min(longestEscape, len(line)) {
-		if whole := []byte(line[:len(line)-cut] + `"}`); json.Valid(whole) {
-			return whole
-		}
-	}
-	return []byte(line)
 }

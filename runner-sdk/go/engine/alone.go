@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,21 +203,13 @@ func (s *suspects) add(id string) {
 func (s *suspects) has(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, one := range s.ids {
-		if one == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.ids, id)
 }
 
 func (s *suspects) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, one := range s.ids {
-		if one == id {
-			s.ids = append(s.ids[:i], s.ids[i+1:]...)
-			return
-		}
+	if i := slices.Index(s.ids, id); i >= 0 {
+		s.ids = slices.Delete(s.ids, i, i+1)
 	}
 }

@@ -1,11 +1,12 @@
 package logbook
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/konstellation-io/kre/kit/log"
 )
 
 // Level is how grave a line is.
@@ -102,7 +103,7 @@ func weightOf(value any) int {
 
 // TimeOf is the time that a line tells, zero where it tells none.
 func TimeOf(text []byte) time.Time {
-	if !mayBeObject(text) {
+	if !log.MayBeObject(text) {
 		return time.Time{}
 	}
 	var line struct {
@@ -134,7 +135,7 @@ func Plain(line string) string {
 	line = strings.TrimSpace(line)
 	fields, message, ok := structured([]byte(line))
 	if !ok {
-		fields, message, ok = structured(mended(line))
+		fields, message, ok = structured(log.Mended(line))
 	}
 	if !ok {
 		return strings.ToValidUTF8(line, "�")
@@ -158,7 +159,7 @@ const (
 )
 
 func structured(text []byte) (fields map[string]any, message string, ok bool) {
-	if !mayBeObject(text) || json.Unmarshal(text, &fields) != nil {
+	if !log.MayBeObject(text) || json.Unmarshal(text, &fields) != nil {
 		return nil, "", false
 	}
 	message, ok = fields["message"].(string)
@@ -167,17 +168,3 @@ func structured(text []byte) (fields map[string]any, message string, ok bool) {
 	}
 	return fields, message, ok
 }
-
-// mended is a JSON object that was cut, most likely in a long text, with an end; nil where that is not what it is.
-func mended(line string) []byte {
-	const longestEscape = len(`\uffff`)
-	for cut := range min(longestEscape, len(line)) {
-		whole := []byte(line[:len(line)-cut] + `"}`)
-		if mayBeObject(whole) && json.Valid(whole) {
-			return whole
-		}
-	}
-	return nil
-}
-
-func mayBeObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(text, " \t"), []byte("{")) }
