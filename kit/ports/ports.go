@@ -39,8 +39,14 @@ func Pick(use func(port int) bool) (int, error) {
 // all of them would otherwise get the calls meant for us, or we its own.
 func Free(host string, port int) bool {
 	for _, host := range []string{host, ""} {
-		l, err := net.Listen("tcp", Address(host, port))
-		if err != nil || l.Close() != nil {
+		var err error
+		withoutForks(func() { // else what is just being started would still hold the first one when the second is tried
+			var l net.Listener
+			if l, err = net.Listen("tcp", Address(host, port)); err == nil {
+				err = l.Close()
+			}
+		})
+		if err != nil {
 			return false
 		}
 	}

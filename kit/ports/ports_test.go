@@ -1,7 +1,11 @@
 package ports_test
 
 import (
+	"context"
 	"net"
+	"os"
+	"os/exec"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,4 +56,23 @@ func TestAPortOutsideWhatThereIsIsRefused(t *testing.T) {
 	require.NoError(t, ports.Check(ports.Last))
 	require.EqualError(t, ports.Check(-1), "port -1: want 0 to 65535")
 	require.EqualError(t, ports.Check(65536), "port 65536: want 0 to 65535")
+}
+
+func TestAFreePortIsFreeWhileProcessesAreStarted(t *testing.T) {
+	port, err := ports.Pick(nil)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var starting sync.WaitGroup
+	for range 4 {
+		starting.Go(func() {
+			for ctx.Err() == nil {
+				_ = exec.Command(os.Args[0], "-test.run=^$").Run() // it is started, and ends
+			}
+		})
+	}
+	for range 500 {
+		require.True(t, ports.Free(ports.Loopback, port))
+	}
+	stop()
+	starting.Wait()
 }
