@@ -380,6 +380,7 @@ func TestASecondSupervisorWaitsForTheEndOfTheFirst(t *testing.T) {
 	impatient.Stop(0)
 	waitEnded(t, impatient)
 	require.EqualError(t, impatient.Err(), "node is still looked after by another supervisor")
+	require.ErrorIs(t, impatient.Err(), proc.ErrLookedAfter)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, proc.EndRecorded(ctx, spec.Detached.StateFile, 0), context.Canceled)

@@ -129,7 +129,7 @@ type Failure struct {
 	Name   string
 	Reason string   // e.g. "ended with code 1 before it was ready"
 	Tail   []string // the last lines it printed
-	Cause  error    // where it could not be started at all
+	Cause  error    // where it could not be started at all, or ErrLookedAfter
 }
 
 // Error names the process and the reason; the lines are not in it.

@@ -205,11 +205,15 @@ func (p *Process) end(start int, end ending) {
 	p.feed.event(event)
 }
 
+// ErrLookedAfter is the cause of a Failure of a detached process that another supervisor looked after until this one was asked
+// to end it, or released it: nothing was ended. EndRecorded waits for the other one, and ends it.
+var ErrLookedAfter = errors.New("another supervisor looks after it")
+
 // neverOurs ends the looking after a detached process before it has begun. Its files are not ours to write.
 func (p *Process) neverOurs(err error) {
 	reason, cause := "cannot be started: "+err.Error(), err
 	if errors.Is(err, errGaveUp) {
-		reason, cause = "is still looked after by another supervisor", nil
+		reason, cause = "is still looked after by another supervisor", ErrLookedAfter
 	}
 	failure := p.setFailure(reason, cause)
 	p.feed.event(Event{Name: p.spec.Name, State: Ended, Start: 1, Exit: Exit{Code: -1}, Err: failure})

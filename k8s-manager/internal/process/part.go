@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -113,6 +114,9 @@ func (p *part) end(ctx context.Context, grace time.Duration) error {
 	p.process.Stop(grace)
 	select {
 	case <-p.process.Done():
+		if errors.Is(p.process.Err(), proc.ErrLookedAfter) { // by one that is just letting go
+			return proc.EndRecorded(ctx, p.state, grace)
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -218,6 +219,36 @@ func TestAfterAnEndInOrderEverythingStartsAsItWas(t *testing.T) {
 	require.Equal(t, before, after)
 	require.Len(t, w.api.calls("prepare"), 2, "the broker may have been emptied")
 	require.Empty(t, w.api.calls("open"), "a new entrypoint takes calls")
+}
+
+func TestWhatAnEarlierSupervisorHasNotLetGoOfYetEndsAsWell(t *testing.T) {
+	w := newWorld(t)
+	w.runtime(t)
+	w.start(t, "v1")
+	w.cluster.Close()
+	var locks []*os.File // as the one before had them, or a process that was just being started when it ended
+	for _, state := range []string{w.path("address", "state.json"), w.path("versions", "v1", "state", "work.a-0.json")} {
+		lock, err := os.OpenFile(state+".lock", os.O_RDWR, 0)
+		require.NoError(t, err)
+		require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+		locks = append(locks, lock)
+	}
+	w.open(t)
+	w.waitPhase(t, "v1", lifecycle.Started)
+	stopped := make(chan struct{})
+	go func() {
+		w.cluster.Stop(t.Context())
+		close(stopped)
+	}()
+	w.eventually(t, "the entrypoint has ended", func() bool { return !w.record(t, "v1", "entrypoint-0").Runs() })
+	for _, lock := range locks {
+		require.NoError(t, lock.Close())
+	}
+	<-stopped
+	require.False(t, w.base(t, "address").Runs())
+	for _, name := range processes {
+		require.False(t, w.record(t, "v1", name).Runs(), name)
+	}
 }
 
 func TestAPortOfAnEntrypointThatIsTakenIsReplacedAndTheAddressFollows(t *testing.T) {
