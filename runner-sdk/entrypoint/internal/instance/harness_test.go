@@ -256,7 +256,11 @@ func (w *world) newNode(workflow string, handle func(e entry)) *node {
 		handlers.Go(func() { handle(entry{Message: m, node: n, msg: msg}) })
 	}, jetstream.PullExpiry(time.Second))
 	require.NoError(w.t, err)
-	w.t.Cleanup(func() { consuming.Stop(); handlers.Wait() })
+	w.t.Cleanup(func() {
+		consuming.Stop()
+		<-consuming.Closed() // what had just come has been taken
+		handlers.Wait()
+	})
 	return n
 }
 
