@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -85,6 +87,43 @@ func BenchmarkPython(b *testing.B) {
 	}
 }
 
+// BenchmarkTwoOutputs measures the chains with a first node that sends to a second channel, too, which a fourth node listens to,
+// in turns with the chains without it. A call counts when the listener has acknowledged its message as well.
+func BenchmarkTwoOutputs(b *testing.B) {
+	for b.Loop() {
+		for language, project := range map[string]string{"go": "", "python": "-python"} {
+			one, two := startChain(b, "chain"+project), startChain(b, "fan"+project)
+			first := two.stream(b, "node_fan"+project+"_chain_first")
+			var ones, twos results
+			for range rounds {
+				ones.add(loop(b, 32, one.call))
+				twos.add(loop(b, 32, two.call, func() {
+					harness.Eventually(b, "the listener has acknowledged everything", func() (bool, string) {
+						info, err := first.Info(b.Context())
+						return err == nil && info.State.Msgs == 0, fmt.Sprint(err)
+					})
+				}))
+			}
+			record(b, "two_outputs_of_one_"+language, twos.rate()/ones.rate(), fmt.Sprintf("of %.0f; at least 0.4", ones.rate()))
+			one.run.Stop(b)
+			two.run.Stop(b)
+		}
+	}
+}
+
+// stream is one of the broker that a chain runs on.
+func (c chain) stream(b *testing.B, name string) jetstream.Stream {
+	b.Helper()
+	conn, err := nats.Connect(c.run.Info.NATS)
+	require.NoError(b, err)
+	b.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	require.NoError(b, err)
+	stream, err := js.Stream(b.Context(), name)
+	require.NoError(b, err)
+	return stream
+}
+
 // rounds is how often what is compared takes turns, so that a machine whose speed varies is the same for all.
 const rounds = 3
 
@@ -109,8 +148,9 @@ func (r *results) median(of func(result) float64) float64 {
 // result is what a closed loop measured: answers per second, and milliseconds to an answer.
 type result struct{ rate, p50, p99 float64 }
 
-// loop has so many clients call, each again as soon as it is answered; each call has an id of its own.
-func loop(b *testing.B, clients int, call func(ctx context.Context, id string) error) result {
+// loop has so many clients call, each again as soon as it is answered; each call has an id of its own. The rate counts until
+// settled has returned.
+func loop(b *testing.B, clients int, call func(ctx context.Context, id string) error, settled ...func()) result {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), 2*harness.Patience)
 	defer cancel()
@@ -139,8 +179,12 @@ func loop(b *testing.B, clients int, call func(ctx context.Context, id string) e
 		})
 	}
 	wait.Wait()
+	for _, wait := range settled {
+		wait()
+	}
+	spent := time.Since(begin)
 	require.NotEmpty(b, took)
 	slices.Sort(took)
 	at := func(q float64) float64 { return took[int(q*float64(len(took)-1))].Seconds() * 1000 }
-	return result{rate: float64(len(took)) / window.Seconds(), p50: at(0.5), p99: at(0.99)}
+	return result{rate: float64(len(took)) / spent.Seconds(), p50: at(0.5), p99: at(0.99)}
 }

@@ -83,6 +83,23 @@ func (g graph) consumers(n manifest.Node) []Consumer {
 	return all
 }
 
+// parcels is nil when nobody subscribes to the node.
+func (g graph) parcels(n manifest.Node) *Parcels {
+	if !g.hasSubscribers(n) {
+		return nil
+	}
+	at := g.parcel(n.ID)
+	return &Parcels{
+		Source: Source{Stream: g.nodeStream(n.ID), Consumer: parcelConsumer}, Subject: at, Part: at + ".part", Last: at + ".last",
+	}
+}
+
+func (p *Parcels) consumer() Consumer {
+	c := consumer(p.Stream, p.Consumer)
+	c.Filters = []string{p.Subject, p.Part, p.Last}
+	return c
+}
+
 func consumer(stream, name string) Consumer {
 	return Consumer{Stream: stream, Name: name, AckWait: ackWait, MaxAckPending: maxAckPending}
 }

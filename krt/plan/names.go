@@ -9,8 +9,8 @@ func deadStream(version string) string { return "dead_" + version }
 // Control is the subject on which the entrypoints of a version (its mapped name) are told what to do.
 func Control(version string) string { return "kre." + version + "._control.entrypoint" }
 
-// Status begins the subjects on which the nodes of a version (its mapped name) tell how they are: the workflow and the
-// node follow.
+// Status begins the subjects on which the processes of a version (its mapped name) tell how they are: the workflow and the
+// node follow; of the entrypoint, its name twice.
 func Status(version string) string { return "kre." + version + "._status" }
 
 // inbox begins the subjects on which the processes of a version await answers.
@@ -40,6 +40,12 @@ func (n names) channel(node, channel string) string {
 	}
 	return n.from(node) + ".ch." + channel
 }
+
+// parcel begins the subjects of parcels; a node's only parcel of a run is stored there.
+func (n names) parcel(node string) string { return n.from(node) + ".parcel" }
+
+// parcelConsumer is the consumer that takes a node's parcels. No node's mapped name begins with an underscore.
+const parcelConsumer = "_parcels"
 
 func (n names) early(node, channel string) string {
 	if channel == "" {

@@ -8,7 +8,7 @@ import (
 
 // What every version gets.
 const (
-	maxMsgs       = 100_000
+	maxMsgs       = 100_000         // of a stream, or of each subject of a node's stream
 	duplicates    = time.Minute     // how long an id is known
 	ackWait       = 2 * time.Second // how long the messages of a killed node stay away
 	maxAckPending = 4096
@@ -26,6 +26,7 @@ func New(m *manifest.Manifest) *Plan {
 			Proto:   m.Proto,
 			ReplyTo: "kre." + m.ID + "._reply",
 			Control: Control(m.ID),
+			Status:  Status(m.ID) + ".entrypoint.entrypoint",
 			Inbox:   inbox(m.ID),
 		},
 	}
@@ -52,7 +53,7 @@ func (p *Plan) workflow(g graph) {
 	onPath := g.onPath()
 	for _, n := range g.Nodes {
 		if g.hasSubscribers(n) {
-			p.Streams = append(p.Streams, pushingBack(g.nodeStream(n.ID), g.from(n.ID)+".>"))
+			p.Streams = append(p.Streams, eachPushingBack(g.nodeStream(n.ID), g.from(n.ID)+".>"))
 		}
 		config := Node{
 			Version: p.Version, Workflow: g.ID, Node: n.Name, ID: n.ID, Src: n.Src,
@@ -61,6 +62,7 @@ func (p *Plan) workflow(g graph) {
 			MaxAttempts: g.MaxAttempts,
 			TimeoutMs:   g.Timeout.Milliseconds(),
 			Output:      g.output(n),
+			Parcels:     g.parcels(n),
 			DeadLetters: DeadLetters{Stream: deadStream(p.Version), Subject: g.dead(n.ID)},
 			Starts:      "starts_" + p.Version,
 			Status:      Status(p.Version) + "." + g.ID + "." + n.ID,
@@ -71,6 +73,10 @@ func (p *Plan) workflow(g graph) {
 			config.Sources = append(config.Sources, Source{Stream: consumer.Stream, Consumer: consumer.Name})
 		}
 		target.Consumers = append(target.Consumers, config.Sources...)
+		if config.Parcels != nil {
+			p.Consumers = append(p.Consumers, config.Parcels.consumer())
+			target.Consumers = append(target.Consumers, config.Parcels.Source)
+		}
 		p.Nodes = append(p.Nodes, config)
 	}
 	p.Entrypoint.Workflows = append(p.Entrypoint.Workflows, target)
@@ -82,4 +88,12 @@ func pushingBack(name string, subjects ...string) Stream {
 		Name: name, Subjects: subjects,
 		Retention: Interest, DiscardNew: true, MaxMsgs: maxMsgs, Duplicates: duplicates, Atomic: true,
 	}
+}
+
+// eachPushingBack is pushingBack with a limit for each subject, so that a subject whose subscribers are away leaves room for
+// the others, and parcels that wait leave room for what is in them.
+func eachPushingBack(name string, subjects ...string) Stream {
+	s := pushingBack(name, subjects...)
+	s.MaxMsgs, s.MaxEach = 0, maxMsgs
+	return s
 }

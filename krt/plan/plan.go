@@ -29,11 +29,12 @@ type Stream struct {
 	Name       string
 	Subjects   []string
 	Retention  Retention
-	DiscardNew bool // refuse when full, instead of dropping the oldest
-	MaxMsgs    int64
+	DiscardNew bool          // refuse when full, instead of dropping the oldest
+	MaxMsgs    int64         // 0: no limit
+	MaxEach    int64         // messages of one subject; 0: no limit
 	MaxAge     time.Duration // 0: no limit
 	Duplicates time.Duration // window in which an id is known
-	Atomic     bool          // atomic batches are allowed
+	Atomic     bool          // atomic batches are allowed: nodes that were packed before there were parcels send them
 }
 
 // Consumer is a durable pull consumer with explicit acknowledgement and unlimited deliveries.
@@ -57,6 +58,7 @@ type Entrypoint struct {
 	Proto     string             `json:"proto,omitempty"`
 	ReplyTo   string             `json:"replyTo"`           // an instance listens on ReplyTo + "." + its own id
 	Control   string             `json:"control,omitempty"` // subject of what instances are told to do
+	Status    string             `json:"status,omitempty"`  // subject on which instances tell that requests cannot be stored
 	Inbox     string             `json:"inbox,omitempty"`   // prefix of the subjects on which answers are awaited
 	Workflows []EntrypointTarget `json:"workflows"`
 }
@@ -85,6 +87,7 @@ type Node struct {
 	TimeoutMs   int64       `json:"timeoutMs"`
 	Sources     []Source    `json:"sources"`
 	Output      *Output     `json:"output,omitempty"`
+	Parcels     *Parcels    `json:"parcels,omitempty"` // there if Output is
 	DeadLetters DeadLetters `json:"deadLetters"`
 	Starts      string      `json:"starts"`
 	Status      string      `json:"status,omitempty"` // subject on which the node tells of slow handlers
@@ -103,6 +106,14 @@ type Output struct {
 	Error    string            `json:"error"`
 	Channels map[string]string `json:"channels"`
 	Early    map[string]string `json:"early,omitempty"`
+}
+
+// Parcels is where a node stores several outputs of one run as one message, and the consumer by which it takes them out.
+type Parcels struct {
+	Source
+	Subject string `json:"subject"` // of a run's only parcel
+	Part    string `json:"part"`    // of a run's several parcels but the last
+	Last    string `json:"last"`    // of a run's last parcel of several
 }
 
 // DeadLetters is where a node puts what it could not handle.

@@ -121,6 +121,24 @@ func TestWhatANodeStoresReachesASubscriber(t *testing.T) {
 	})
 }
 
+func TestOnlyItsOwnNodeTakesParcels(t *testing.T) {
+	eachCase(t, func(t *testing.T, p *plan.Plan) {
+		for _, n := range p.Nodes {
+			require.Equal(t, n.Output == nil, n.Parcels == nil, n.Node)
+			if n.Parcels == nil {
+				continue
+			}
+			require.Equal(t, n.Output.Stream, n.Parcels.Stream)
+			require.Zero(t, find(t, p, n.Parcels.Stream).MaxMsgs, "parcels that wait must leave room for what is in them")
+			require.Positive(t, find(t, p, n.Parcels.Stream).MaxEach)
+			for _, subject := range []string{n.Parcels.Subject, n.Parcels.Part, n.Parcels.Last} {
+				require.Equal(t, []string{n.Parcels.Consumer}, receivers(p, subject))
+			}
+			require.NotContains(t, n.Sources, n.Parcels.Source)
+		}
+	})
+}
+
 func TestEveryNodeCanBeSentAMessageAgainAndNobodyElseGetsIt(t *testing.T) {
 	eachCase(t, func(t *testing.T, p *plan.Plan) {
 		for _, n := range p.Nodes {
@@ -152,6 +170,9 @@ func TestTheEntrypointWaitsForEveryConsumer(t *testing.T) {
 		}
 		for _, n := range p.Nodes {
 			bound = append(bound, n.Sources...)
+			if n.Parcels != nil {
+				bound = append(bound, n.Parcels.Source)
+			}
 		}
 		require.Equal(t, made, awaited)
 		require.Equal(t, made, bound)

@@ -269,7 +269,7 @@ func TestFullStreamPushesBackAndRecovers(t *testing.T) {
 		v := newVersion(t, func(p *plan.Plan) {
 			for i := range p.Streams {
 				if p.Streams[i].Name == "node_conformance-v1_flow_first" {
-					p.Streams[i].MaxMsgs = 5
+					p.Streams[i].MaxEach = 5
 				}
 			}
 		})
@@ -308,6 +308,7 @@ func TestSecondRunAddsNothing(t *testing.T) {
 				l.run(v, node, "untyped").waitReady()
 				m := v.ask(c, node, earlier...)
 				v.settled(node)
+				v.unpacked(node.Output.Stream)
 				before := v.last(node.Output.Stream)
 				for _, again := range [][]any{{send("other")}, {send("other"), send("another")}} {
 					m.Body = steps(t, again...)

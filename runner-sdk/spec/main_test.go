@@ -42,7 +42,7 @@ func runBroker(folder, port string) int {
 		return 1
 	}
 	options := &server.Options{
-		JetStream: true, StoreDir: folder, JetStreamLimits: server.JSLimitOpts{MaxBatchInflightPerStream: 1000},
+		JetStream: true, StoreDir: folder,
 	}
 	if file := filepath.Join(folder, brokerConfig); exists(file) {
 		if options, err = server.ProcessConfigFile(file); err != nil {

@@ -46,7 +46,7 @@ system_account: %s
 resolver: MEMORY
 resolver_preload: {%s: %s, %s: %s}
 max_control_line: 1MB
-jetstream { store_dir: %q, limits { batch { max_inflight_per_stream: 1000 } } }
+jetstream { store_dir: %q }
 `, operatorToken, systemPublic, systemPublic, systemToken, accountPublic, runtimeToken, folder)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, brokerConfig), []byte(config), 0o600))
 	return &operator{t: t, account: account}
@@ -91,7 +91,7 @@ func permitted(p *plan.Plan) func(*jwt.UserClaims) {
 			continue // of the dead letters, which are only written
 		}
 		publish = append(publish, "$JS.API.CONSUMER.INFO."+s.Name+".*", "$JS.API.CONSUMER.MSG.NEXT."+s.Name+".*", "$JS.ACK."+s.Name+".>",
-			"$JS.API.STREAM.MSG.GET."+s.Name)
+			"$JS.API.STREAM.MSG.GET."+s.Name, "$JS.API.STREAM.INFO."+s.Name)
 	}
 	return func(claims *jwt.UserClaims) {
 		claims.BearerToken = true

@@ -108,7 +108,7 @@ func (s scenario) play(t *testing.T, v *version, c *caller, node plan.Node) {
 		outs := v.since(node.Output.Stream, before[node.Output.Stream])
 		require.Len(t, outs, len(s.Stored), "stored messages")
 		for i, want := range s.Stored {
-			checkStored(t, node, in, run, i, outs[i])
+			checkStored(t, node, in, run, i, len(outs), outs[i])
 			require.Equal(t, subjectOf(node, want), outs[i].subject)
 			want.check(t, node, in, outs[i].Kind, outs[i].Body, places)
 		}
@@ -225,15 +225,11 @@ func checkFailure(t *testing.T, body []byte, at string, in wire.Message, want ou
 }
 
 // checkStored compares what every stored message has to have.
-func checkStored(t *testing.T, node plan.Node, in wire.Message, run string, i int, out stored) {
+func checkStored(t *testing.T, node plan.Node, in wire.Message, run string, i, of int, out stored) {
 	t.Helper()
-	const batch = 500
-	id := ""
-	switch {
-	case i == 0:
-		id = run
-	case i%batch == 0:
-		id = run + "-" + strconv.Itoa(i/batch+1)
+	id := run // of the only one
+	if of > 1 {
+		id = wire.OutputID(run, i)
 	}
 	require.Equal(t, id, out.header.Get("Nats-Msg-Id"))
 	checkTiming(t, in.Timing, out.Timing, node.Node)

@@ -116,8 +116,8 @@ func (v *version) prepare() {
 	ctx := v.t.Context()
 	for _, s := range v.plan.Streams {
 		config := jetstream.StreamConfig{
-			Name: s.Name, Subjects: s.Subjects, MaxMsgs: s.MaxMsgs, MaxAge: s.MaxAge, Duplicates: s.Duplicates,
-			AllowAtomicPublish: s.Atomic,
+			Name: s.Name, Subjects: s.Subjects, MaxMsgs: s.MaxMsgs, MaxMsgsPerSubject: s.MaxEach,
+			DiscardNewPerSubject: s.MaxEach > 0, MaxAge: s.MaxAge, Duplicates: s.Duplicates, AllowAtomicPublish: s.Atomic,
 		}
 		if s.Retention == plan.Interest {
 			config.Retention = jetstream.InterestPolicy
@@ -210,16 +210,17 @@ type stored struct {
 	header  nats.Header
 }
 
-// since returns what a stream has got after a sequence.
+// since returns what a stream has got after a sequence, once everything has been taken out of its parcels.
 func (v *version) since(stream string, sequence uint64) []stored {
 	v.t.Helper()
+	v.unpacked(stream)
 	s, err := v.js.Stream(v.t.Context(), stream)
 	require.NoError(v.t, err)
 	var all []stored
 	for i := sequence + 1; i <= s.CachedInfo().State.LastSeq; i++ {
 		msg, err := s.GetMsg(v.t.Context(), i)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // taken back by a broker that was restarted in the middle of a batch
+			continue // a parcel that was unpacked, or what a broker took back that was restarted
 		}
 		require.NoError(v.t, err)
 		m, err := wire.Parse(msg.Header, msg.Data)
@@ -227,6 +228,27 @@ func (v *version) since(stream string, sequence uint64) []stored {
 		all = append(all, stored{Message: m, subject: msg.Subject, header: msg.Header})
 	}
 	return all
+}
+
+// unpacked waits until everything has been taken out of the parcels of a stream.
+func (v *version) unpacked(stream string) {
+	v.t.Helper()
+	v.eventually(func() bool { return v.parcels(stream) == 0 }, "nothing is packed any more in "+stream)
+}
+
+// parcels counts those that a stream holds.
+func (v *version) parcels(stream string) (count uint64) {
+	v.t.Helper()
+	s, err := v.js.Stream(v.t.Context(), stream)
+	require.NoError(v.t, err)
+	info, err := s.Info(v.t.Context(), jetstream.WithSubjectFilter(">"))
+	require.NoError(v.t, err)
+	for subject, messages := range info.State.Subjects {
+		if strings.Contains(subject, ".parcel") {
+			count += messages
+		}
+	}
+	return count
 }
 
 // settled waits until the node has acknowledged everything that was sent to it alone.

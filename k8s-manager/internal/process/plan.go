@@ -42,7 +42,8 @@ type made struct {
 }
 
 // planFormat is raised when nodes are to be prepared or run in another way. 2: Python nodes are workers of the runner.
-const planFormat = 2
+// 3: several outputs of a run are a parcel.
+const planFormat = 3
 
 // madeNow is what plans are made by from now on.
 func madeNow(libexec string) (made, error) {

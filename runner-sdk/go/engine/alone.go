@@ -175,7 +175,9 @@ func (s starts) put(ctx context.Context, header map[string][]string, value strin
 	if header == nil {
 		header = make(map[string][]string)
 	}
-	_, err := s.store.Save(ctx, nuid.Next(), store.Record{Subject: s.subject(), Header: header, Body: []byte(value)})
+	_, err := s.store.Save(ctx, store.Record{
+		Stream: "KV_" + s.bucket, ID: nuid.Next(), Subject: s.subject(), Header: header, Body: []byte(value),
+	})
 	if err != nil {
 		return fmt.Errorf("recording the start of a message: %w", err)
 	}

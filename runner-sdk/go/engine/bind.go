@@ -23,14 +23,16 @@ const (
 	noStream   = 10059
 )
 
-// bind waits until the broker has told of every source that it is there. A source that is not is an error.
-func bind(ctx context.Context, conn *broker.Conn, log *logline.Log, sources []config.Source) error {
+// bind waits until the broker has told of every source that it is there, and whether any has replicas. A source that is not
+// there is an error.
+func bind(ctx context.Context, conn *broker.Conn, log *logline.Log, sources []config.Source) (replicated bool, err error) {
 	for _, source := range sources {
 		for try := 1; ; try++ {
-			there, err := look(ctx, conn, source)
+			there, replicas, err := look(ctx, conn, source)
 			if err == nil && !there {
-				return missing(source)
+				return false, missing(source)
 			}
+			replicated = replicated || replicas
 			if err == nil {
 				break
 			}
@@ -40,11 +42,11 @@ func bind(ctx context.Context, conn *broker.Conn, log *logline.Log, sources []co
 			select {
 			case <-time.After(lookPause):
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return false, context.Cause(ctx)
 			}
 		}
 	}
-	return nil
+	return replicated, nil
 }
 
 func missing(source config.Source) error {
@@ -52,34 +54,37 @@ func missing(source config.Source) error {
 }
 
 // look asks the broker for a consumer. An error means that it did not say.
-func look(ctx context.Context, conn *broker.Conn, source config.Source) (there bool, err error) {
+func look(ctx context.Context, conn *broker.Conn, source config.Source) (there, replicated bool, err error) {
 	question := &nats.Msg{Subject: "$JS.API.CONSUMER.INFO." + source.Stream + "." + source.Consumer}
 	msg, err := conn.Ask(question).Wait(ctx, lookWait)
 	if err != nil {
-		return false, err // bind says what it was about
+		return false, false, err // bind says what it was about
 	}
 	var answer struct {
+		Cluster struct {
+			Replicas []json.RawMessage `json:"replicas"`
+		} `json:"cluster"`
 		Error *struct {
 			Code        int    `json:"err_code"`
 			Description string `json:"description"`
 		} `json:"error"`
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return false, fmt.Errorf("reading the broker's answer: %w", err)
+		return false, false, fmt.Errorf("reading the broker's answer: %w", err)
 	}
 	switch {
 	case answer.Error == nil:
-		return true, nil
+		return true, len(answer.Cluster.Replicas) > 0, nil
 	case answer.Error.Code == noConsumer, answer.Error.Code == noStream:
-		return false, nil
+		return false, false, nil
 	default:
-		return false, fmt.Errorf("the broker refuses: %s (%d)", answer.Error.Description, answer.Error.Code)
+		return false, false, fmt.Errorf("the broker refuses: %s (%d)", answer.Error.Description, answer.Error.Code)
 	}
 }
 
 // watch ends the node when a source is removed while it runs: without it the node would wait for ever in silence.
 func (e *engine) watch(ctx context.Context) {
-	sources := e.node.Sources
+	sources := e.node.Bound()
 	misses := make([]int, len(sources))
 	for {
 		select {
@@ -88,7 +93,7 @@ func (e *engine) watch(ctx context.Context) {
 			return
 		}
 		for i, source := range sources {
-			there, err := look(ctx, e.conn, source)
+			there, _, err := look(ctx, e.conn, source)
 			switch {
 			case err != nil:
 			case there:

@@ -44,6 +44,7 @@ type engine struct {
 	conn  *broker.Conn
 	store *store.Store
 	pull  *pull.Puller
+	boxes *unpacker // nil: nobody subscribes to the node
 	slow  *slowness
 	ready readiness
 
@@ -68,7 +69,8 @@ func Run(ctx context.Context, o Options) error {
 		return ifNotToldToEnd(ctx, err)
 	}
 	defer conn.Close()
-	if err := bind(ctx, conn, o.Log, process.Node.Sources); err != nil {
+	replicated, err := bind(ctx, conn, o.Log, process.Node.Bound())
+	if err != nil {
 		return ifNotToldToEnd(ctx, err)
 	}
 	consumers := make([]pull.Consumer, 0, len(process.Node.Sources))
@@ -86,6 +88,12 @@ func Run(ctx context.Context, o Options) error {
 		lost:    make(chan error, 1), // the first counts
 	}
 	e.slow = newSlowness(e)
+	if replicated {
+		e.store.Replicated()
+	}
+	if process.Node.Parcels != nil {
+		e.boxes = newUnpacker(e)
+	}
 	defer o.Hands.Close()
 	if err := o.Hands.Open(ctx, e.maxBody, e); err != nil {
 		if stack := stackOf(err); stack != "" {
@@ -107,13 +115,19 @@ func ifNotToldToEnd(ctx context.Context, err error) error {
 }
 
 func (e *engine) run(ctx context.Context, drainFor time.Duration) error {
-	if err := e.pull.Start(); err != nil {
-		return fmt.Errorf("asking for messages: %w", err)
-	}
 	// The hard context ends when the process can no longer wait for what it has begun.
 	hard, stop := context.WithCancelCause(context.Background())
 	defer stop(nil)
 	var helpers sync.WaitGroup
+	helpers.Go(func() { e.store.Keep(hard) })
+	if e.boxes != nil {
+		if err := e.boxes.start(hard, &helpers); err != nil {
+			return err
+		}
+	}
+	if err := e.pull.Start(); err != nil {
+		return fmt.Errorf("asking for messages: %w", err)
+	}
 	helpers.Go(func() { e.pull.Keep(hard) })
 	helpers.Go(func() { e.slow.watch(hard) })
 	helpers.Go(func() { e.watch(ctx) })
@@ -172,6 +186,9 @@ func (e *engine) drain(worked <-chan struct{}, stop context.CancelCauseFunc, dra
 		e.hands.Stop()
 		e.under.none(context.Background())
 		e.pending.Wait()
+		if e.boxes != nil {
+			e.boxes.drain()
+		}
 		close(finished)
 	}()
 	select {
@@ -184,10 +201,16 @@ func (e *engine) drain(worked <-chan struct{}, stop context.CancelCauseFunc, dra
 		case <-time.After(giveUpFor):
 		}
 		e.pull.GiveBackAll()
+		if e.boxes != nil {
+			e.boxes.pull.GiveBackAll()
+		}
 	}
 	flush, cancel := context.WithTimeout(context.Background(), giveUpFor)
 	defer cancel()
 	e.pull.Drained(flush)
+	if e.boxes != nil {
+		e.boxes.pull.Drained(flush)
+	}
 	_ = e.conn.Flush(flush) // unsent, the broker finds out by itself
 }
 

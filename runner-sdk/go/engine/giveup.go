@@ -75,8 +75,7 @@ func (e *engine) storeError(ctx context.Context, run *run, body []byte) (succeed
 	if e.node.Output == nil {
 		return false, nil
 	}
-	m := e.output(run, 0, exchange.Output{Kind: wire.Error, Body: body})
-	outcome, err := e.store.Save(ctx, run.id, store.Record{Subject: e.node.Output.Error, Header: m.Header(), Body: body})
+	outcome, err := e.store.Save(ctx, e.only(run, wire.Item{Subject: e.node.Output.Error, Kind: wire.Error, Body: body}))
 	if err != nil || !outcome.Duplicate {
 		return false, err // only the end of the process leads here
 	}
@@ -91,8 +90,8 @@ func (e *engine) storeError(ctx context.Context, run *run, body []byte) (succeed
 // putAside stores a dead letter.
 func (e *engine) putAside(ctx context.Context, id string, d *pull.Delivery, letter wire.DeadLetter) error {
 	save := func() error {
-		_, err := e.store.Save(ctx, id, store.Record{
-			Subject: e.node.DeadLetters.Subject, Header: letter.Header(d.Header), Body: d.Body,
+		_, err := e.store.Save(ctx, store.Record{
+			Stream: e.node.DeadLetters.Stream, ID: id, Subject: e.node.DeadLetters.Subject, Header: letter.Header(d.Header), Body: d.Body,
 		})
 		return err // told below
 	}

@@ -42,21 +42,19 @@ func (r *run) deadline() time.Time {
 	return r.delivery.Received.Add(left)
 }
 
-// output returns the message that o becomes.
-func (e *engine) output(run *run, index int, o exchange.Output) wire.Message {
+// common returns what all messages have in common that run sends.
+func (e *engine) common(run *run) wire.Message {
 	m := run.input
-	m.ID = wire.OutputID(run.id, index)
 	m.Sender = e.node.Name
-	m.Kind = o.Kind
 	m.Timing = run.input.Timing.Append(e.node.Name, run.spent)
 	m.Resend = 0
-	m.Body = o.Body
+	m.ID, m.Kind, m.Body = "", wire.OK, nil
 	return m
 }
 
-// records returns what run stores of outputs: less what nobody listens to.
-func (e *engine) records(run *run, outputs []exchange.Output) []store.Record {
-	var records []store.Record
+// items returns what run stores of outputs: less what nobody listens to.
+func (e *engine) items(outputs []exchange.Output) []wire.Item {
+	var items []wire.Item
 	for _, o := range outputs {
 		subject := e.subject(o)
 		if subject == "" {
@@ -65,10 +63,16 @@ func (e *engine) records(run *run, outputs []exchange.Output) []store.Record {
 			}
 			continue
 		}
-		m := e.output(run, len(records), o)
-		records = append(records, store.Record{Subject: subject, Header: m.Header(), Body: m.Body})
+		items = append(items, wire.Item{Subject: subject, Kind: o.Kind, Body: o.Body})
 	}
-	return records
+	return items
+}
+
+// only is the record of a run's only output.
+func (e *engine) only(run *run, item wire.Item) store.Record {
+	m := e.common(run)
+	m.ID, m.Kind = wire.OutputID(run.id, 0), item.Kind
+	return store.Record{Stream: e.node.Output.Stream, ID: run.id, Subject: item.Subject, Header: m.Header(), Body: item.Body}
 }
 
 // subject returns where o is stored, or nothing when nobody listens there.

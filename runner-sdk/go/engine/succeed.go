@@ -19,25 +19,21 @@ func (e *engine) succeed(ctx context.Context, run *run, result exchange.Result) 
 	if result.Forward {
 		outputs = []exchange.Output{{Kind: wire.Error, Body: run.input.Body}}
 	}
-	var saving *store.Saving
-	if records := e.records(run, outputs); len(records) > 0 {
-		saving = e.store.Begin(run.id, records)
-	}
+	items := e.items(outputs)
+	save := e.storing(run, items)
 	return func() error {
-		if saving != nil {
-			_, err := saving.Finish(ctx)
-			if tooLarge, ok := errors.AsType[*store.TooLargeError](err); ok {
-				return e.giveUp(ctx, run, exchange.Final(tooLarge))
-			}
-			if err != nil {
-				return err // only the end of the process leads here
-			}
+		err := save(ctx)
+		if tooLarge, ok := errors.AsType[*store.TooLargeError](err); ok {
+			return e.giveUp(ctx, run, exchange.Final(tooLarge))
+		}
+		if err != nil {
+			return err // only the end of the process leads here
 		}
 		answered, err := e.answerCaller(ctx, run, outputs)
 		if err != nil {
 			return err
 		}
-		if saving == nil && !answered && !result.Early {
+		if len(items) == 0 && !answered && !result.Early {
 			e.note(run, wire.NothingSent, nil)
 		}
 		return nil

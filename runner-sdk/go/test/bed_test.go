@@ -26,16 +26,17 @@ const (
 	patience = time.Minute // for a condition to come true: far more than it takes, so that a busy machine fails no test
 	replyTo  = "kre.v1._reply.one"
 
-	entryStream  = "entry_v1_flow"
-	entrySubject = "kre.v1.flow.entry"
-	outStream    = "node_v1_flow_n-1"
-	outSubject   = "kre.v1.flow.from.n-1.out"
-	sideSubject  = "kre.v1.flow.from.n-1.ch.side"
-	earlySubject = "kre.v1.flow.from.n-1.early"
-	errorSubject = "kre.v1.flow.from.n-1.error"
-	deadStream   = "dead_v1"
-	deadSubject  = "kre.v1._dead.flow.n-1"
-	startsBucket = "starts_v1"
+	entryStream   = "entry_v1_flow"
+	entrySubject  = "kre.v1.flow.entry"
+	outStream     = "node_v1_flow_n-1"
+	outSubject    = "kre.v1.flow.from.n-1.out"
+	sideSubject   = "kre.v1.flow.from.n-1.ch.side"
+	earlySubject  = "kre.v1.flow.from.n-1.early"
+	errorSubject  = "kre.v1.flow.from.n-1.error"
+	parcelSubject = "kre.v1.flow.from.n-1.parcel"
+	deadStream    = "dead_v1"
+	deadSubject   = "kre.v1._dead.flow.n-1"
+	startsBucket  = "starts_v1"
 )
 
 // bed is a broker with what one node of a version needs: a source, an output that one consumer reads, dead letters.
@@ -72,7 +73,7 @@ func newBed(t testing.TB, options ...option) *bed {
 	ctx := t.Context()
 	out := jetstream.StreamConfig{
 		Name: outStream, Subjects: []string{"kre.v1.flow.from.n-1.>"}, Retention: jetstream.InterestPolicy,
-		Discard: jetstream.DiscardNew, MaxMsgs: 100_000, Duplicates: time.Minute, AllowAtomicPublish: true,
+		Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 100_000, DiscardNewPerSubject: true, Duplicates: time.Minute,
 	}
 	for _, o := range options {
 		o(&out)
@@ -85,9 +86,16 @@ func newBed(t testing.TB, options ...option) *bed {
 		_, err := b.js.CreateStream(ctx, stream)
 		require.NoError(t, err)
 	}
-	for stream, consumer := range map[string]string{entryStream: "n-1", outStream: "next"} {
-		_, err := b.js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-			Durable: consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second, MaxAckPending: 4096,
+	for _, c := range []struct {
+		stream, name string
+		filters      []string
+	}{
+		{entryStream, "n-1", nil},
+		{outStream, "next", []string{outSubject, sideSubject, earlySubject, errorSubject}},
+		{outStream, "_parcels", []string{parcelSubject, parcelSubject + ".part", parcelSubject + ".last"}},
+	} {
+		_, err := b.js.CreateConsumer(ctx, c.stream, jetstream.ConsumerConfig{
+			Durable: c.name, FilterSubjects: c.filters, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second, MaxAckPending: 4096,
 		})
 		require.NoError(t, err)
 	}
@@ -130,6 +138,10 @@ func (b *bed) node() config.Node {
 			Channels: map[string]string{"": outSubject, "side": sideSubject},
 			Early:    map[string]string{"": earlySubject},
 		},
+		Parcels: &config.Parcels{
+			Source:  config.Source{Stream: outStream, Consumer: "_parcels"},
+			Subject: parcelSubject, Part: parcelSubject + ".part", Last: parcelSubject + ".last",
+		},
 		DeadLetters: config.DeadLetters{Stream: deadStream, Subject: deadSubject},
 		Starts:      startsBucket,
 	}
@@ -138,7 +150,7 @@ func (b *bed) node() config.Node {
 // exitpoint is that of a node to which nobody subscribes and which answers the caller.
 func (b *bed) exitpoint() config.Node {
 	node := b.node()
-	node.Exitpoint, node.Output = true, nil
+	node.Exitpoint, node.Output, node.Parcels = true, nil, nil
 	return node
 }
 
@@ -229,6 +241,22 @@ func (b *bed) state(stream string) jetstream.StreamState {
 	s, err := b.js.Stream(ctx, stream)
 	require.NoError(b.t, err)
 	return s.CachedInfo().State
+}
+
+// subjects counts the messages on each subject of the output stream.
+func (b *bed) subjects() map[string]uint64 {
+	b.t.Helper()
+	s, err := b.js.Stream(b.t.Context(), outStream)
+	require.NoError(b.t, err)
+	info, err := s.Info(b.t.Context(), jetstream.WithSubjectFilter(">"))
+	require.NoError(b.t, err)
+	return info.State.Subjects
+}
+
+// empty waits until nothing is stored any more behind the node.
+func (b *bed) empty() {
+	b.t.Helper()
+	b.eventually(func() bool { return b.state(outStream).Msgs == 0 }, "nothing is left in the output stream")
 }
 
 // settled waits until the node has acknowledged everything it was sent.

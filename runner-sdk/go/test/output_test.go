@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestMessageThatAPersonSentAgainIsANewRun(t *testing.T) {
 	require.Zero(t, out.Resend)
 }
 
-func TestSeveralOutputsAreOneBatchInOrder(t *testing.T) {
+func TestSeveralOutputsAreOneParcelAndAreTakenOutInOrder(t *testing.T) {
 	b := newBed(t)
 	b.run(b.node(), func(ctx *kre.HandlerContext, _ *anypb.Any) error {
 		return errors.Join(
@@ -76,18 +77,21 @@ func TestSeveralOutputsAreOneBatchInOrder(t *testing.T) {
 		require.Equal(t, []string{"one", "two", "three"}[i], out.text(t))
 		require.Equal(t, []string{outSubject, sideSubject, outSubject}[i], out.subject)
 		require.Equal(t, wire.OutputID(run, i), out.ID)
-		require.Equal(t, []string{run, "", ""}[i], out.header.Get("Nats-Msg-Id"))
+		require.Equal(t, wire.OutputID(run, i), out.header.Get("Nats-Msg-Id"))
+		require.Empty(t, out.header.Get(wire.HeaderParcel))
 	}
 	b.settled()
-	require.Zero(t, b.state(outStream).Msgs)
+	b.empty()
+	require.EqualValues(t, 4, b.state(outStream).LastSeq, "the parcel and what was in it")
 }
 
-func TestMoreOutputsThanABatchHoldsFollowInBatches(t *testing.T) {
+func TestOutputsLargerThanAMessageTogetherTravelInSeveralParcels(t *testing.T) {
 	b := newBed(t)
-	const many = 1203
+	const many = 11
+	big := strings.Repeat("x", 300_000) // three fit into a message
 	b.run(b.node(), func(ctx *kre.HandlerContext, _ *anypb.Any) error {
 		for i := range many {
-			if err := ctx.SendOutput(wrapperspb.String(fmt.Sprint(i))); err != nil {
+			if err := ctx.SendOutput(wrapperspb.String(fmt.Sprint(i) + big)); err != nil {
 				return err
 			}
 		}
@@ -95,14 +99,13 @@ func TestMoreOutputsThanABatchHoldsFollowInBatches(t *testing.T) {
 	})
 	in := b.ask("go")
 	run := wire.RunID(in.ID, "flow", "n-1", 0)
-	outs := b.outputs(many)
-	for i, out := range outs {
-		require.Equal(t, fmt.Sprint(i), out.text(t))
+	for i, out := range b.outputs(many) {
+		require.Equal(t, fmt.Sprint(i)+big, out.text(t))
 		require.Equal(t, wire.OutputID(run, i), out.ID)
 	}
-	require.Equal(t, run, outs[0].header.Get("Nats-Msg-Id"))
-	require.Equal(t, run+"-2", outs[500].header.Get("Nats-Msg-Id"))
-	require.Equal(t, run+"-3", outs[1000].header.Get("Nats-Msg-Id"))
+	b.settled()
+	b.empty()
+	require.EqualValues(t, many+4, b.state(outStream).LastSeq)
 }
 
 func TestSecondRunAddsNothing(t *testing.T) {
@@ -140,7 +143,7 @@ func TestSecondRunAddsNothing(t *testing.T) {
 }
 
 func TestFullStreamPushesBackAndRecovers(t *testing.T) {
-	b := newBed(t, func(c *streamConfig) { c.MaxMsgs = 5 })
+	b := newBed(t, func(c *streamConfig) { c.MaxMsgsPerSubject = 5 })
 	for i := range 20 {
 		b.ask(fmt.Sprint(i))
 	}
@@ -157,17 +160,29 @@ func TestFullStreamPushesBackAndRecovers(t *testing.T) {
 	require.NoError(t, p.err)
 }
 
-func TestFullStreamPushesBackABatch(t *testing.T) {
-	b := newBed(t, func(c *streamConfig) { c.MaxMsgs = 3 })
+func TestFullSubjectsPushBackParcelsAndRecover(t *testing.T) {
+	const room, runs = 50, 300
+	b := newBed(t, func(c *streamConfig) { c.MaxMsgsPerSubject = room })
 	b.run(b.node(), func(ctx *kre.HandlerContext, body *anypb.Any) error {
-		return errors.Join(ctx.SendAny(body), ctx.SendAny(body))
+		return errors.Join(ctx.SendAny(body), ctx.SendAny(body, "side"))
 	})
-	b.ask("a")
-	b.ask("b")
-	b.eventually(func() bool { return b.state(outStream).Msgs == 2 }, "the first pair is stored")
-	b.eventually(func() bool { return b.state(entryStream).Msgs == 1 }, "the other input waits")
-	require.Len(t, b.outputs(4), 4)
+	var want []string
+	for i := range runs {
+		b.ask(fmt.Sprint(i))
+		want = append(want, fmt.Sprint(i), fmt.Sprint(i))
+	}
+	// Nobody takes anything: the subjects fill, then the parcels wait, then the inputs do.
+	b.eventually(func() bool { return b.subjects()[parcelSubject] == room }, "no parcel fits any more")
+	b.eventually(func() bool { return b.subjects()[outSubject] > room*8/10 }, "the subjects have filled")
+	require.LessOrEqual(t, b.subjects()[outSubject], uint64(room))
+	require.NotZero(t, b.state(entryStream).Msgs, "the other inputs wait")
+	var got []string
+	for range 2 * runs {
+		got = append(got, b.outputs(1)[0].text(t))
+	}
+	require.ElementsMatch(t, want, got, "each once")
 	b.settled()
+	b.empty()
 }
 
 func TestOutputLargerThanTheBrokerTakesIsAFinalError(t *testing.T) {
@@ -185,7 +200,7 @@ func TestOutputLargerThanTheBrokerTakesIsAFinalError(t *testing.T) {
 }
 
 func TestHandlersWaitWhenTooManyRunsAreUnconfirmed(t *testing.T) {
-	b := newBed(t, func(c *streamConfig) { c.MaxMsgs = 1 })
+	b := newBed(t, func(c *streamConfig) { c.MaxMsgsPerSubject = 1 })
 	var runs atomic.Int64
 	for i := range 600 {
 		b.ask(fmt.Sprint(i))

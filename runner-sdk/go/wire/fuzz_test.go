@@ -16,6 +16,8 @@ func FuzzEnvelope(f *testing.F) {
 		f.Add(lines(m.Header()), m.Body)
 	}
 	f.Add(lines(wire.Reply{RequestID: requestID, Sender: "model", Kind: wire.NothingSent}.Header()), []byte(nil))
+	header, body := parcel().Encode()
+	f.Add(lines(header), body)
 	f.Fuzz(func(t *testing.T, text string, body []byte) {
 		header := make(map[string][]string)
 		for line := range strings.SplitSeq(text, "\n") {
@@ -32,6 +34,12 @@ func FuzzEnvelope(f *testing.F) {
 			again, err := wire.ParseReply(r.Header(), r.Body)
 			require.NoError(t, err)
 			require.Equal(t, r, again)
+		}
+		if p, err := wire.ParseParcel(header, body); err == nil {
+			again, err := wire.ParseParcel(p.Encode())
+			require.NoError(t, err)
+			p.Kind, p.RunID = wire.OK, p.ID
+			require.Equal(t, p, again)
 		}
 		if st, err := wire.ReadStatus(body); err == nil {
 			if failure, err := wire.FailureOf(st); err == nil {

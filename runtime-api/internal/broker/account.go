@@ -89,7 +89,7 @@ func (a *Account) Credentials(p *plan.Plan) (string, error) {
 			continue
 		}
 		claims.Pub.Allow.Add("$JS.API.CONSUMER.INFO."+stream.Name+".*", "$JS.API.CONSUMER.MSG.NEXT."+stream.Name+".*",
-			"$JS.ACK."+stream.Name+".>", "$JS.API.STREAM.MSG.GET."+stream.Name)
+			"$JS.ACK."+stream.Name+".>", "$JS.API.STREAM.MSG.GET."+stream.Name, "$JS.API.STREAM.INFO."+stream.Name)
 	}
 	for _, bucket := range p.Buckets {
 		claims.Pub.Allow.Add("$JS.API.STREAM.MSG.GET."+bucketPrefix+bucket.Name, "$KV."+bucket.Name+".>")

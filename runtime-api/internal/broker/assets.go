@@ -94,6 +94,9 @@ func (b *Broker) applyStream(ctx context.Context, version string, s plan.Stream,
 		return err
 	}
 	config := b.streamConfig(version, s)
+	if err := b.checkRoom(ctx, s, before); err != nil {
+		return err
+	}
 	apply := func(ctx context.Context) error {
 		_, err := b.js.CreateOrUpdateStream(ctx, config)
 		return err
@@ -111,6 +114,38 @@ func (b *Broker) applyStream(ctx context.Context, version string, s plan.Stream,
 		return err
 	}
 	return b.fault(b.call(ctx, apply), "create stream %s", s.Name)
+}
+
+// checkRoom refuses a limit below what is stored already: the broker would drop the rest.
+func (b *Broker) checkRoom(ctx context.Context, s plan.Stream, before *jetstream.StreamInfo) error {
+	limit := uint64(s.MaxEach) //nolint:gosec // none is negative
+	if limit == 0 || before == nil || before.State.Msgs <= limit {
+		return nil
+	}
+	if was := before.Config.MaxMsgsPerSubject; was > 0 && was <= s.MaxEach {
+		return nil
+	}
+	return b.call(ctx, func(ctx context.Context) error {
+		info, err := b.streamInfo(ctx, s.Name, jetstream.WithSubjectFilter(">"))
+		if err != nil {
+			return b.fault(err, "look at what stream %s holds", s.Name)
+		}
+		for subject, stored := range info.State.Subjects {
+			if stored > limit {
+				return fault.New(fault.Precondition, "stream %s holds %d messages on %s, more than the %d that it may hold from "+
+					"now on; wait until there are fewer, and prepare the version again", s.Name, stored, subject, limit)
+			}
+		}
+		return nil
+	})
+}
+
+func (b *Broker) streamInfo(ctx context.Context, name string, options ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	stream, err := b.js.Stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return stream.Info(ctx, options...)
 }
 
 // applyBucket makes one bucket as planned. before is what there is under the name of its stream, or nil.

@@ -98,6 +98,28 @@ func TestAStreamWithMessagesThatCannotBeChangedIsKeptAndNamed(t *testing.T) {
 	require.EqualValues(t, 1, messages(t, js, "entry_prices-v1_estimate"))
 }
 
+func TestALimitBelowWhatIsStoredIsRefused(t *testing.T) {
+	b, js := open(t)
+	p := prices("prices-v1")
+	p.Streams[2].MaxEach, p.Streams[2].MaxMsgs = 0, 100 // as streams were before there were limits for each subject
+	require.NoError(t, b.Apply(t.Context(), p))
+	for range 3 {
+		publish(t, js, "kre.prices-v1.estimate.from.etl.out", "waiting")
+	}
+	publish(t, js, "kre.prices-v1.estimate.from.etl.error", "waiting")
+
+	p.Streams[2].MaxEach, p.Streams[2].MaxMsgs = 2, 0
+	err := b.Apply(t.Context(), p)
+	require.Equal(t, fault.Precondition, fault.KindOf(err))
+	require.ErrorContains(t, err, "holds 3 messages on kre.prices-v1.estimate.from.etl.out, more than the 2")
+	require.EqualValues(t, 4, messages(t, js, p.Streams[2].Name))
+
+	p.Streams[2].MaxEach = 3
+	require.NoError(t, b.Apply(t.Context(), p))
+	requireExactly(t, js, p)
+	require.EqualValues(t, 4, messages(t, js, p.Streams[2].Name))
+}
+
 func TestAConsumerThatCannotBeChangedIsMadeAnewOnlyWhenNothingWaitsForIt(t *testing.T) {
 	b, js := open(t)
 	p := prices("prices-v1")
@@ -220,7 +242,7 @@ func prices(version string) *plan.Plan {
 			{Name: "dead_" + version, Subjects: []string{subject + "_dead.>"}, Retention: plan.Limits, MaxMsgs: 10_000,
 				MaxAge: 24 * time.Hour, Duplicates: time.Minute},
 			{Name: etl, Subjects: []string{subject + "estimate.from.etl.>"}, Retention: plan.Interest,
-				DiscardNew: true, MaxMsgs: 100_000, Duplicates: time.Minute, Atomic: true},
+				DiscardNew: true, MaxEach: 100_000, Duplicates: time.Minute, Atomic: true},
 		},
 		Consumers: []plan.Consumer{
 			of(entry, "etl", subject+"estimate.entry"),
@@ -335,7 +357,9 @@ func requireExactly(t *testing.T, js jetstream.JetStream, p *plan.Plan) {
 		require.Equal(t, planned.Subjects, got.Subjects)
 		require.Equal(t, planned.Retention == plan.Interest, got.Retention == jetstream.InterestPolicy)
 		require.Equal(t, planned.DiscardNew, got.Discard == jetstream.DiscardNew)
-		require.Equal(t, planned.MaxMsgs, got.MaxMsgs)
+		require.Equal(t, planned.MaxMsgs, max(0, got.MaxMsgs))
+		require.Equal(t, planned.MaxEach, max(0, got.MaxMsgsPerSubject))
+		require.Equal(t, planned.MaxEach > 0, got.DiscardNewPerSubject)
 		require.Equal(t, planned.MaxAge, got.MaxAge)
 		require.Equal(t, planned.Duplicates, got.Duplicates)
 		require.Equal(t, planned.Atomic, got.AllowAtomicPublish)

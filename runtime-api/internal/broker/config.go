@@ -17,6 +17,7 @@ func (b *Broker) streamConfig(version string, s plan.Stream) jetstream.StreamCon
 		MaxMsgs:            s.MaxMsgs,
 		MaxAge:             s.MaxAge,
 		Duplicates:         s.Duplicates,
+		MaxMsgsPerSubject:  s.MaxEach,
 		AllowAtomicPublish: s.Atomic,
 		AllowDirect:        true,
 		Replicas:           b.replicas,
@@ -27,6 +28,7 @@ func (b *Broker) streamConfig(version string, s plan.Stream) jetstream.StreamCon
 	}
 	if s.DiscardNew {
 		config.Discard = jetstream.DiscardNew
+		config.DiscardNewPerSubject = s.MaxEach > 0
 	}
 	return config
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/konstellation-io/kre/runtime-api/internal/nodestatus"
 )
 
-// slowMessage is what nodes publish of handlers that run longer than their workflow's timeout, and of workers that are gone.
+// slowMessage is what nodes publish of handlers that run longer than their workflow's timeout, and of workers that are gone, and
+// an entrypoint of requests that cannot be stored.
 type slowMessage struct {
 	Workflow string `json:"workflow"`
 	Node     string `json:"node"`
@@ -21,7 +22,8 @@ type slowMessage struct {
 		RequestID string  `json:"request_id"`
 		Seconds   float64 `json:"seconds"`
 	} `json:"slow"`
-	Down string `json:"down"`
+	Down    string `json:"down"`
+	Trouble string `json:"trouble"`
 }
 
 // maxSeconds is longer than anything runs.
@@ -35,7 +37,7 @@ func (b *Broker) NoteSlow(note func(version string, slow nodestatus.Slow)) error
 		if json.Unmarshal(msg.Data, &message) != nil {
 			return
 		}
-		slow := nodestatus.Slow{Workflow: message.Workflow, Node: message.Node, Replica: message.Replica, Down: message.Down}
+		slow := nodestatus.Slow{Workflow: message.Workflow, Node: message.Node, Replica: message.Replica, Down: message.Down, Trouble: message.Trouble}
 		for _, request := range message.Slow {
 			seconds := min(max(request.Seconds, 0), maxSeconds)
 			slow.Requests = append(slow.Requests, nodestatus.SlowRequest{

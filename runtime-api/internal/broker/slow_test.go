@@ -39,7 +39,7 @@ func TestWhatNodesSayOfSlowHandlersIsNoted(t *testing.T) {
 	}
 	for _, text := range []string{
 		`no JSON`,
-		`{"workflow":"estimate","node":"Model","replica_id":"r2","slow":[{"request_id":"R1","message_id":"m","seconds":35.5},{"request_id":"R2","seconds":-1}],"down":"ended with code 1"}`,
+		`{"workflow":"estimate","node":"Model","replica_id":"r2","slow":[{"request_id":"R1","message_id":"m","seconds":35.5},{"request_id":"R2","seconds":-1}],"down":"ended with code 1","trouble":"requests are refused"}`,
 	} {
 		require.NoError(t, node.Publish(subject, []byte(text)))
 	}
@@ -48,5 +48,5 @@ func TestWhatNodesSayOfSlowHandlersIsNoted(t *testing.T) {
 	}
 	require.Equal(t, note{"prices-v1", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: "r2", Requests: []nodestatus.SlowRequest{
 		{ID: "R1", Running: 35500 * time.Millisecond}, {ID: "R2"},
-	}, Down: "ended with code 1"}}, last)
+	}, Down: "ended with code 1", Trouble: "requests are refused"}}, last)
 }

@@ -59,13 +59,14 @@ type Replica struct {
 }
 
 // Slow is what a process of a node says of itself: which handlers run longer than their workflow's timeout, or why there is
-// nobody to run any.
+// nobody to run any; an entrypoint says why it refuses requests.
 type Slow struct {
 	Workflow string        // mapped name
 	Node     string        // as the manifest writes it
 	Replica  string        // id, another one at each start of the process
 	Requests []SlowRequest // none: it is over
 	Down     string        // how the worker ended that is being started again; empty: it runs
+	Trouble  string        // what else a person should know, as a sentence
 }
 
 // SlowRequest is a handler that runs longer than its workflow's timeout.
@@ -100,6 +101,7 @@ type slowKey struct{ version, workflow, node, replica string }
 type noted struct {
 	requests []SlowRequest
 	down     string
+	trouble  string
 	until    time.Time
 }
 
@@ -130,7 +132,7 @@ func (s *Service) Note(version string, slow Slow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.slow, key)
-	if len(slow.Requests) == 0 && slow.Down == "" {
+	if len(slow.Requests) == 0 && slow.Down == "" && slow.Trouble == "" {
 		return
 	}
 	if len(s.slow) >= maxNoted {
@@ -141,7 +143,9 @@ func (s *Service) Note(version string, slow Slow) {
 		}
 	}
 	if len(s.slow) < maxNoted {
-		s.slow[key] = noted{requests: slices.Clone(slow.Requests), down: short(slow.Down), until: now.Add(s.opts.WarnFor)}
+		s.slow[key] = noted{
+			requests: slices.Clone(slow.Requests), down: short(slow.Down), trouble: short(slow.Trouble), until: now.Add(s.opts.WarnFor),
+		}
 	}
 }
 
@@ -241,6 +245,9 @@ func (s *Service) warnings(version string, process logbook.Process) []string {
 			requests = append(requests, n.requests...)
 			if n.down != "" {
 				warnings = append(warnings, "its process "+n.down+", and is being started again")
+			}
+			if n.trouble != "" && !slices.Contains(warnings, n.trouble) {
+				warnings = append(warnings, n.trouble)
 			}
 		}
 	}

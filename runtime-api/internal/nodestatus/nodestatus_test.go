@@ -157,6 +157,33 @@ func TestANodeWhoseWorkerIsGoneSaysSoUntilThereIsAnother(t *testing.T) {
 	}
 }
 
+func TestAnEntrypointSaysWhyItRefusesRequests(t *testing.T) {
+	entrypoint := func(replica int) nodestatus.Process {
+		p := model(replica, nodestatus.Ready)
+		p.Process = logbook.Process{Name: "entrypoint", Node: "entrypoint", Replica: replica}
+		return p
+	}
+	observed := new(processes)
+	observed.set(entrypoint(0), entrypoint(1))
+	s := nodestatus.NewService(observed, nodestatus.Options{})
+	warnings := func() []string {
+		nodes, err := s.List(t.Context(), "prices-v1")
+		require.NoError(t, err)
+		return nodes[0].Warnings
+	}
+	say := func(replica, trouble string) {
+		s.Note("prices-v1", nodestatus.Slow{Workflow: "entrypoint", Node: "entrypoint", Replica: replica, Trouble: trouble})
+	}
+	const trouble = "requests are refused: the broker stores nothing at present"
+	say("a", trouble)
+	say("b", trouble)
+	require.Equal(t, []string{trouble}, warnings(), "once for all replicas")
+	say("a", "")
+	require.Equal(t, []string{trouble}, warnings())
+	say("b", "")
+	require.Empty(t, warnings())
+}
+
 func TestWhatAProcessThatIsGoneSaidOfItselfIsForgotten(t *testing.T) {
 	observed := new(processes)
 	observed.set(model(0, nodestatus.Ready))

@@ -71,9 +71,11 @@ func run(ctx context.Context, process *boot.Process, c config) error {
 	if err := process.Ready(); err != nil {
 		return err
 	}
+	watched := make(chan error, 1)
+	go func() { watched <- entrypoint.Watch(ctx) }()
 	select {
-	case <-ctx.Done():
-		return nil
+	case err := <-watched: // ctx has ended
+		return err
 	case err := <-entrypoint.Failed():
 		return err
 	}

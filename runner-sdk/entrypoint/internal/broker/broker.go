@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,9 +42,12 @@ type Options struct {
 type Sink interface {
 	Stored(requestID string)
 	Refused(requestID string, refusal exchange.Refusal)
-	Later(requestID string)
+	Later(requestID, reason string)
 	Replied(reply wire.Reply) (settled bool)
 	Connected()
+	Unconfirmed(subject string) time.Time
+	Overtaken(subject string, at time.Time) (twice bool)
+	Outage(subject, reason string)
 }
 
 // Broker is a connection to NATS that comes back by itself.
@@ -54,6 +58,10 @@ type Broker struct {
 	conn  *nats.Conn
 	inbox string // of confirmations; the request id follows
 	sink  Sink
+
+	replicated  atomic.Bool   // its streams are
+	doubt       atomic.Bool   // whether it stores anything
+	connections atomic.Uint64 // how often it was connected to
 }
 
 // New returns a broker that is not connected yet. Only Open may be called on it.
@@ -114,6 +122,8 @@ func withoutURL(err error) error {
 
 func (b *Broker) connected(conn *nats.Conn) {
 	b.logger.Info("connected to the broker", zap.String("address", conn.ConnectedAddr())) // the URL holds the token
+	b.connections.Add(1)
+	b.doubt.Store(true)
 	b.sink.Connected()
 }
 
@@ -159,6 +169,9 @@ func (b *Broker) MaxBody() int {
 	return 0
 }
 
+// Replicated reports whether streams have replicas.
+func (b *Broker) Replicated() bool { return b.replicated.Load() }
+
 // Publish sends an entry message and does not wait for its confirmation.
 func (b *Broker) Publish(subject string, message wire.Message) error {
 	header := nats.Header(message.Header())
@@ -169,6 +182,9 @@ func (b *Broker) Publish(subject string, message wire.Message) error {
 	}
 	return nil
 }
+
+// Tell publishes what nobody confirms.
+func (b *Broker) Tell(subject string, text []byte) error { return b.conn.Publish(subject, text) }
 
 // replied hands a reply on and confirms it once it is settled, which one that nobody waits for is too: its node repeats it
 // otherwise.
@@ -223,10 +239,13 @@ func (b *Broker) missing(ctx context.Context, js jetstream.JetStream, consumers 
 	}
 	for _, c := range consumers {
 		ctx, cancel := context.WithTimeout(ctx, patience)
-		_, err := js.Consumer(ctx, c.Stream, c.Consumer)
+		consumer, err := js.Consumer(ctx, c.Stream, c.Consumer)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("consumer %s of stream %s: %w", c.Consumer, c.Stream, err)
+		}
+		if cluster := consumer.CachedInfo().Cluster; cluster != nil && len(cluster.Replicas) > 0 {
+			b.replicated.Store(true)
 		}
 	}
 	return nil

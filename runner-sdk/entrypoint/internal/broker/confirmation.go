@@ -24,7 +24,8 @@ const (
 func (b *Broker) confirmed(msg *nats.Msg) {
 	id := strings.TrimPrefix(msg.Subject, b.inbox)
 	if msg.Header.Get("Status") != "" { // no responders: JetStream is not there, or has no such stream yet
-		b.sink.Later(id)
+		b.doubt.Store(true)
+		b.sink.Later(id, "")
 		return
 	}
 	var ack struct {
@@ -41,7 +42,7 @@ func (b *Broker) confirmed(msg *nats.Msg) {
 		b.sink.Refused(id, exchange.Refusal{Full: true, Text: failed.Description})
 	case failed.Code >= serverSide, failed.Code == tooManyRequests:
 		b.logger.Debug("the broker takes no message now", log.RequestID(id), zap.String("error", failed.Description))
-		b.sink.Later(id)
+		b.sink.Later(id, failed.Description)
 	default:
 		b.sink.Refused(id, exchange.Refusal{Text: failed.Description})
 	}

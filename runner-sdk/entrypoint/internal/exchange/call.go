@@ -1,8 +1,10 @@
 package exchange
 
 import (
+	"container/list"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -17,12 +19,15 @@ import (
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
-// How long a message goes unconfirmed before it is sent again, under the same id.
+// When a message is sent again, under the same id: at once when it is known to be lost, else after a while.
 const (
 	firstResend = 50 * time.Millisecond // it was not sent, or not taken
 	lastResend  = 500 * time.Millisecond
-	firstAck    = time.Second // it was sent, and nothing was heard
-	lastAck     = 4 * time.Second
+
+	// A broker that is up confirms in the end. So long it may take before a message counts as lost; where streams have
+	// replicas, a change of leader may lose one for good.
+	patience           = 30 * time.Second
+	patienceReplicated = 5 * time.Second
 )
 
 // Call is one request from its arrival to its answer. It belongs to one goroutine.
@@ -40,6 +45,11 @@ type Call struct {
 	again    chan bool // true: at once
 	accepted atomic.Int64
 	note     atomic.Pointer[wire.Reply]
+
+	order  *order
+	place  *list.Element // of the message in the order, while it is unconfirmed; the order's lock guards it and what follows
+	sentAt time.Time
+	lost   int // how often something that was sent later was answered before it
 }
 
 // Answer is what a workflow answered.
@@ -64,6 +74,7 @@ func (c *Call) Ask(ctx context.Context, body []byte) (Answer, error) {
 	c.again = make(chan bool, 1)
 	c.x.waiting.put(c.ID, c)
 	reply, err := c.wait(ctx, body)
+	c.order.forget(c)
 	if c.x.waiting.take(c.ID) == nil && err != nil {
 		reply = <-c.answer // it came at the last moment
 	} else if err != nil {
@@ -75,12 +86,17 @@ func (c *Call) Ask(ctx context.Context, body []byte) (Answer, error) {
 // wait sends the message until it is known to be stored, and returns the first answer.
 func (c *Call) wait(ctx context.Context, body []byte) (wire.Reply, error) {
 	end := callerEnd(ctx, c.begun)
-	resend, ack := firstResend, firstAck
+	resend := firstResend
 	send := func() time.Time {
-		if err := c.x.broker.Publish(c.rpc.Subject, c.message(body, end)); err != nil {
+		if away := c.order.away(); away != "" {
+			c.refuse(Refusal{Away: true, Text: away})
+			return time.Time{}
+		}
+		err := c.order.send(c, func() error { return c.x.broker.Publish(c.rpc.Subject, c.message(body, end)) })
+		if err != nil {
 			return later(&resend, lastResend)
 		}
-		return later(&ack, lastAck)
+		return time.Now().Add(c.x.patience())
 	}
 	next := send()
 	timer := time.NewTimer(time.Until(earlier(next, c.deadline(end))))
@@ -138,6 +154,14 @@ func (c *Call) sendAgain(now bool) {
 	}
 }
 
+// refuse ends the wait of a call whose message is not stored.
+func (c *Call) refuse(refusal Refusal) {
+	select {
+	case c.refused <- refusal:
+	default:
+	}
+}
+
 func (c *Call) message(body []byte, end time.Time) wire.Message {
 	timeout := c.rpc.Timeout
 	if !end.IsZero() {
@@ -177,9 +201,9 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// later returns when to try next and doubles the delay for the time after that.
+// later returns when to try next, with some chance in it, and doubles the delay for the time after that.
 func later(delay *time.Duration, most time.Duration) time.Time {
-	at := time.Now().Add(*delay)
+	at := time.Now().Add(*delay*3/4 + rand.N(*delay/2))
 	*delay = min(2**delay, most)
 	return at
 }

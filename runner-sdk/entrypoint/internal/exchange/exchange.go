@@ -6,6 +6,7 @@ package exchange
 import (
 	"context"
 	"crypto/rand"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,8 @@ type Broker interface {
 	Publish(subject string, message wire.Message) error
 	// MaxBody is the largest body in bytes that the broker takes, 0 while it is not known.
 	MaxBody() int
+	// Replicated reports whether streams have replicas.
+	Replicated() bool
 }
 
 // Options of an exchange.
@@ -46,6 +49,7 @@ type Exchange struct {
 
 	inFlight atomic.Int64
 	waiting  *waiting
+	orders   sync.Map // subject → *order
 	phase    atomic.Int32
 	idle     chan struct{} // told when nothing is in flight while draining
 	over     chan struct{} // closed when those who still wait have to go
@@ -75,7 +79,7 @@ func New(broker Broker, replyTo string, logger *zap.Logger, options Options) *Ex
 // Begin makes a call out of a request, before its payload is read. The call is there even when the error, a status for
 // the caller, says that there is no use in reading on. End it in any case.
 func (x *Exchange) Begin(rpc *service.RPC, caller Caller) (*Call, error) {
-	call := &Call{ID: NewID(), x: x, rpc: rpc, caller: caller, begun: time.Now()}
+	call := &Call{ID: NewID(), x: x, rpc: rpc, caller: caller, begun: time.Now(), order: x.order(rpc.Subject)}
 	x.observer.begin(call)
 	if err := x.refused(call); err != nil {
 		return call, err
@@ -110,7 +114,26 @@ func (x *Exchange) refused(call *Call) error {
 	case draining:
 		return call.stopping()
 	}
+	if away := call.order.away(); away != "" {
+		return call.notStored(Refusal{Away: true, Text: away})
+	}
 	return nil
+}
+
+func (x *Exchange) order(subject string) *order {
+	o, there := x.orders.Load(subject)
+	if !there {
+		o, _ = x.orders.LoadOrStore(subject, newOrder())
+	}
+	return o.(*order)
+}
+
+// patience is how long a message may go unconfirmed before it counts as lost.
+func (x *Exchange) patience() time.Duration {
+	if x.broker.Replicated() {
+		return patienceReplicated
+	}
+	return patience
 }
 
 // Start lets requests in: everything that handles them is there.
@@ -167,6 +190,7 @@ func (x *Exchange) left() {
 func (x *Exchange) Stored(requestID string) {
 	if call := x.waiting.get(requestID); call != nil {
 		call.accepted.CompareAndSwap(0, time.Now().UnixNano())
+		call.order.stored(call)
 	}
 }
 
@@ -174,19 +198,68 @@ func (x *Exchange) Stored(requestID string) {
 // code and text.
 func (x *Exchange) Refused(requestID string, refusal Refusal) {
 	if call := x.waiting.get(requestID); call != nil {
-		select {
-		case call.refused <- refusal:
-		default:
-		}
+		call.order.forget(call)
+		call.refuse(refusal)
 	}
 }
 
-// Later says that the broker cannot store the entry message of a request at the moment.
-func (x *Exchange) Later(requestID string) {
-	if call := x.waiting.get(requestID); call != nil {
-		call.sendAgain(false)
+// Later says that the broker cannot store the entry message of a request at the moment, and the broker's reason if it gave
+// one: that is the caller's too, once nothing else has been heard for a while.
+func (x *Exchange) Later(requestID, reason string) {
+	call := x.waiting.get(requestID)
+	if call == nil {
+		return
 	}
+	call.order.forget(call)
+	if reason != "" && call.order.declined(reason) != "" {
+		call.refuse(Refusal{Away: true, Text: reason})
+		return
+	}
+	call.sendAgain(false)
 }
+
+// Unconfirmed is since when the broker has owed a confirmation of what was published on a subject; zero: it owes none.
+func (x *Exchange) Unconfirmed(subject string) time.Time { return x.order(subject).oldest() }
+
+// Overtaken says that something that was published on a subject at a time was answered: what was published there before and
+// is not confirmed yet is lost, and published again. It reports whether that has happened to one of them before.
+func (x *Exchange) Overtaken(subject string, at time.Time) (twice bool) {
+	return x.order(subject).overtaken(at)
+}
+
+// Outage says why nothing that is published on a subject is stored at present: requests are refused at once, with that
+// reason, those that wait to be stored too. An empty reason says that all is well.
+func (x *Exchange) Outage(subject, reason string) {
+	o := x.order(subject)
+	if !o.setAway(reason) {
+		return
+	}
+	if reason == "" {
+		x.logger.Info("requests are stored again", zap.String("subject", subject))
+		return
+	}
+	x.logger.Warn("requests are refused: they cannot be stored", zap.String("subject", subject), zap.String("reason", reason))
+	x.waiting.each(func(call *Call) {
+		if call.order == o && call.accepted.Load() == 0 {
+			call.refuse(Refusal{Away: true, Text: reason})
+		}
+	})
+}
+
+// Trouble tells what a person should know of a subject on which requests are published, "" when all is well.
+func (x *Exchange) Trouble(subject string) string {
+	o := x.order(subject)
+	if trouble := o.trouble(); trouble != "" {
+		return "requests are refused: " + trouble
+	}
+	if oldest := o.oldest(); !oldest.IsZero() && time.Since(oldest) > sayAfter {
+		return "the broker has not confirmed a request for " + time.Since(oldest).Round(time.Second).String()
+	}
+	return ""
+}
+
+// sayAfter is how long a confirmation may be owed without a word.
+const sayAfter = 5 * time.Second
 
 // Connected says that the broker is there again: what it has not confirmed is sent to it once more.
 func (x *Exchange) Connected() {

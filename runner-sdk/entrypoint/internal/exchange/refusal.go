@@ -30,9 +30,10 @@ const (
 	ReasonBroken          = "BROKEN"       // a defect of the entrypoint
 )
 
-// Refusal is why a broker will never store a message.
+// Refusal is why a broker does not store a message.
 type Refusal struct {
-	Full bool // there is no room at present
+	Full bool // the stream has no room at present
+	Away bool // the broker stores nothing at present
 	Text string
 }
 
@@ -80,6 +81,9 @@ func (c *Call) notStored(refusal Refusal) error {
 	if refusal.Full {
 		return c.fail(codes.ResourceExhausted, ReasonQueueFull,
 			"workflow %s has as many requests waiting as it may; try again later", c.rpc.Workflow)
+	}
+	if refusal.Away {
+		return c.fail(codes.Unavailable, ReasonNotStored, "the request cannot be stored: %s", refusal.Text)
 	}
 	return c.fail(codes.Internal, ReasonNotStored, "the broker refused the request: %s", refusal.Text)
 }

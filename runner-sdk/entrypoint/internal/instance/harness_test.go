@@ -186,7 +186,7 @@ func startNATS(t testing.TB, port int, dir string) *natsServer {
 		require.NoError(t, err)
 	}
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true, MaxPayload: 1 << 20,
+		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, JetStreamMaxStore: 1 << 40, NoSigs: true, NoLog: true, MaxPayload: 1 << 20,
 	})
 	require.NoError(t, err)
 	s.Start()
@@ -206,6 +206,13 @@ func (w *world) restart(meanwhile func()) {
 	w.nats.WaitForShutdown()
 	meanwhile()
 	w.nats = startNATS(w.t, port, w.nats.dir)
+}
+
+// received is how many messages the broker has got.
+func (s *natsServer) received(t testing.TB) int64 {
+	v, err := s.Varz(nil)
+	require.NoError(t, err)
+	return v.InMsgs
 }
 
 func (s *natsServer) connect(t testing.TB) *nats.Conn {

@@ -113,6 +113,16 @@ func (i *Instance) Await(ctx context.Context) error {
 	return nil
 }
 
+// Watch looks whether requests can be stored, and tells those who look at the version when they cannot, until ctx ends.
+func (i *Instance) Watch(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	defer end()
+	telling.Go(func() { i.tell(ctx) })
+	return i.broker.Watch(ctx, i.options.Config.Workflows)
+}
+
 // Ready reports whether calls are answered.
 func (i *Instance) Ready() bool { return i.exchange.Serving() }
 

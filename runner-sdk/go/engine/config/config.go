@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nkeys"
@@ -46,7 +47,8 @@ type Node struct {
 	MaxAttempts int         `json:"maxAttempts"`
 	TimeoutMs   int64       `json:"timeoutMs"`
 	Sources     []Source    `json:"sources"`
-	Output      *Output     `json:"output"` // nil when nobody subscribes to this node
+	Output      *Output     `json:"output"`  // nil when nobody subscribes to this node
+	Parcels     *Parcels    `json:"parcels"` // there if Output is
 	DeadLetters DeadLetters `json:"deadLetters"`
 	Starts      string      `json:"starts"` // bucket
 	Status      string      `json:"status"` // subject on which slow handlers are told; nowhere when empty
@@ -67,10 +69,27 @@ type Output struct {
 	Early    map[string]string `json:"early"`    // subject of early messages, for channels the exitpoint listens to
 }
 
+// Parcels says where several outputs of one run are stored as one message, and the consumer by which they are taken out.
+type Parcels struct {
+	Source
+	Subject string `json:"subject"` // of a run's only parcel
+	Part    string `json:"part"`    // of a run's several parcels but the last
+	Last    string `json:"last"`    // of a run's last parcel of several
+}
+
 // DeadLetters says where messages that could not be handled are stored.
 type DeadLetters struct {
 	Stream  string `json:"stream"`
 	Subject string `json:"subject"`
+}
+
+// Bound are the consumers without which the node does not run.
+func (n Node) Bound() []Source {
+	bound := n.Sources
+	if n.Parcels != nil {
+		bound = append(slices.Clip(bound), n.Parcels.Source)
+	}
+	return bound
 }
 
 // Timeout is how long a caller of this workflow waits when its message does not say.
@@ -151,6 +170,9 @@ func (n Node) check() error {
 	}
 	if len(n.Sources) == 0 {
 		return errors.New("sources is empty: the node would never receive anything")
+	}
+	if n.Output != nil && n.Parcels == nil {
+		return errors.New("parcels is missing: the version has to be prepared again, by a platform that knows them")
 	}
 	return nil
 }

@@ -21,6 +21,10 @@ const whole = `{
     "stream": "node_prices-v1_estimate_model", "error": "kre.prices-v1.estimate.from.model.error",
     "channels": {"": "kre.prices-v1.estimate.from.model.out"}, "early": {"": "kre.prices-v1.estimate.from.model.early"}
   },
+  "parcels": {
+    "stream": "node_prices-v1_estimate_model", "consumer": "_parcels", "subject": "kre.prices-v1.estimate.from.model.parcel",
+    "part": "kre.prices-v1.estimate.from.model.parcel.part", "last": "kre.prices-v1.estimate.from.model.parcel.last"
+  },
   "deadLetters": {"stream": "dead_prices-v1", "subject": "kre.prices-v1._dead.estimate.model"},
   "starts": "starts_prices-v1"
 }`
@@ -57,6 +61,12 @@ func TestConfigurationOfTheSpecificationIsRead(t *testing.T) {
 				Channels: map[string]string{"": "kre.prices-v1.estimate.from.model.out"},
 				Early:    map[string]string{"": "kre.prices-v1.estimate.from.model.early"},
 			},
+			Parcels: &config.Parcels{
+				Source:  config.Source{Stream: "node_prices-v1_estimate_model", Consumer: "_parcels"},
+				Subject: "kre.prices-v1.estimate.from.model.parcel",
+				Part:    "kre.prices-v1.estimate.from.model.parcel.part",
+				Last:    "kre.prices-v1.estimate.from.model.parcel.last",
+			},
 			DeadLetters: config.DeadLetters{Stream: "dead_prices-v1", Subject: "kre.prices-v1._dead.estimate.model"},
 			Starts:      "starts_prices-v1",
 		},
@@ -70,6 +80,7 @@ func TestConfigurationThatIsWrongIsNamed(t *testing.T) {
 		`"maxAttempts": 5`:             {`"maxAttempts": 0`, "the node's configuration FILE: maxAttempts is 0, want at least 1"},
 		`"starts": "starts_prices-v1"`: {`"starts": ""`, "the node's configuration FILE: starts is missing"},
 		`{"stream": "entry_prices-v1_estimate", "consumer": "model"}`: {``, "the node's configuration FILE: sources is empty: the node would never receive anything"},
+		`"parcels"`:      {`"boxes"`, "the node's configuration FILE: parcels is missing: the version has to be prepared again, by a platform that knows them"},
 		`"onPath": true`: {`"onPath": 1`, "reading the node's configuration FILE: json: cannot unmarshal number into Go struct field Node.onPath of type bool"},
 	} {
 		t.Run(test.want, func(t *testing.T) {

@@ -39,13 +39,13 @@ type Conn struct {
 
 	mu      sync.Mutex
 	last    uint64
-	waiting map[string]*Answer
+	waiting map[string]func(*nats.Msg) // by token
 	again   []func()
 }
 
 // Open connects, waiting for the broker as long as ctx lets it.
 func Open(ctx context.Context, o Options) (*Conn, error) {
-	c := &Conn{waiting: make(map[string]*Answer)}
+	c := &Conn{waiting: make(map[string]func(*nats.Msg))}
 	connected := make(chan struct{})
 	options := []nats.Option{
 		nats.Name(o.Name),
@@ -189,24 +189,41 @@ type Answer struct {
 // Ask sends a message and returns the answer to wait for. It does not wait itself. Without a connection nothing is sent:
 // whoever asks will ask again, and the client would keep every try.
 func (c *Conn) Ask(msg *nats.Msg) *Answer {
-	if !c.Connected() {
-		return Failed(ErrAway)
-	}
 	a := &Answer{conn: c, arrived: make(chan *nats.Msg, 1)} // room for one: whoever brings it never waits
+	a.token, a.err = c.ask(msg, func(msg *nats.Msg) { a.arrived <- msg })
+	return a
+}
+
+// AskFunc is Ask for an answer that nobody waits for: then is called with it, or with nil when the connection was lost
+// before it came. It is not called when an error is returned, and must not wait.
+func (c *Conn) AskFunc(msg *nats.Msg, then func(*nats.Msg)) error {
+	_, err := c.ask(msg, then)
+	return err
+}
+
+func (c *Conn) ask(msg *nats.Msg, then func(*nats.Msg)) (token string, err error) {
+	if !c.Connected() {
+		return "", ErrAway
+	}
 	c.mu.Lock()
 	c.last++
-	a.token = strconv.FormatUint(c.last, 36)
-	c.waiting[a.token] = a
+	token = strconv.FormatUint(c.last, 36)
+	c.waiting[token] = then
 	c.mu.Unlock()
-	msg.Reply = c.inbox + a.token
+	msg.Reply = c.inbox + token
 	if err := c.nc.PublishMsg(msg); err != nil {
+		c.forget(token)
 		if errors.Is(err, nats.ErrMaxPayload) {
-			err = ErrTooLarge
+			return "", ErrTooLarge
 		}
-		c.forget(a.token)
-		a.err = err
+		return "", fmt.Errorf("publishing on %s: %w", msg.Subject, err)
 	}
-	return a
+	return token, nil
+}
+
+// NoResponders tells whether an answer says that nobody listens where the message went.
+func NoResponders(msg *nats.Msg) bool {
+	return len(msg.Data) == 0 && msg.Header.Get("Status") == "503"
 }
 
 // Wait returns the answer. It waits for it as long as patience and ctx let it, and ends early when the connection is
@@ -223,7 +240,7 @@ func (a *Answer) Wait(ctx context.Context, patience time.Duration) (*nats.Msg, e
 		if msg == nil {
 			return nil, ErrLost
 		}
-		if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
+		if NoResponders(msg) {
 			return nil, ErrNoResponders
 		}
 		return msg, nil
@@ -243,11 +260,11 @@ func (c *Conn) forget(token string) {
 func (c *Conn) answered(msg *nats.Msg) {
 	token := strings.TrimPrefix(msg.Subject, c.inbox)
 	c.mu.Lock()
-	a := c.waiting[token]
+	then := c.waiting[token]
 	delete(c.waiting, token)
 	c.mu.Unlock()
-	if a != nil {
-		a.arrived <- msg
+	if then != nil {
+		then(msg)
 	}
 }
 
@@ -255,16 +272,13 @@ func (c *Conn) answered(msg *nats.Msg) {
 func (c *Conn) reconnected() {
 	c.mu.Lock()
 	lost := c.waiting
-	c.waiting = make(map[string]*Answer)
+	c.waiting = make(map[string]func(*nats.Msg))
 	again := c.again
 	c.mu.Unlock()
-	for _, a := range lost {
-		a.arrived <- nil
+	for _, then := range lost {
+		then(nil)
 	}
 	for _, f := range again {
 		f()
 	}
 }
-
-// Failed returns an answer that never comes, for that reason.
-func Failed(err error) *Answer { return &Answer{err: err} }

@@ -8,6 +8,8 @@ import (
 
 // Delivery is a message that is held: kept in progress until it is acknowledged or given back.
 type Delivery struct {
+	Stream    string
+	Sequence  uint64 // in the stream
 	Subject   string
 	Header    map[string][]string
 	Body      []byte
@@ -18,7 +20,6 @@ type Delivery struct {
 
 	ack    string // subject
 	source int
-	stream uint64 // sequence
 	state  state
 }
 
@@ -32,11 +33,11 @@ const (
 )
 
 type key struct {
-	source int
-	stream uint64
+	source   int
+	sequence uint64
 }
 
-func (d *Delivery) key() key { return key{d.source, d.stream} }
+func (d *Delivery) key() key { return key{d.source, d.Sequence} }
 
 func (d *Delivery) counts() bool { return d.state == queued || d.state == running }
 
@@ -46,8 +47,8 @@ func newDelivery(source int, msg *nats.Msg) (*Delivery, error) {
 		return nil, err // the caller says what it was about
 	}
 	return &Delivery{
-		Subject: msg.Subject, Header: msg.Header, Body: msg.Data,
+		Stream: metadata.Stream, Sequence: metadata.Sequence.Stream, Subject: msg.Subject, Header: msg.Header, Body: msg.Data,
 		Delivered: metadata.NumDelivered, Stored: metadata.Timestamp, Received: time.Now(),
-		ack: msg.Reply, source: source, stream: metadata.Sequence.Stream,
+		ack: msg.Reply, source: source,
 	}, nil
 }

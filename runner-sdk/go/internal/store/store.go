@@ -1,58 +1,52 @@
-// Package store puts messages into streams so that they are there once and for certain: what is saved under an id is
-// saved whole or not at all, and again and again until the broker has confirmed it.
+// Package store stores messages in streams until the broker has confirmed them. What is slow is waited for; what is lost is
+// sent again at once; what is refused is sent again after a while.
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nuid"
 
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
 )
 
-// Headers that tell messages apart, here and in the log.
+// Headers by which messages are known in the log.
 const (
 	messageID = "Kre-Message-Id"
 	requestID = "Kre-Request-Id"
 )
 
 const (
-	confirmWait = 2 * time.Second
-	firstPause  = 50 * time.Millisecond
-	lastPause   = time.Second
+	firstPause = 50 * time.Millisecond // after a refusal
+	lastPause  = time.Second
 
-	patientTries = 4 // of one saving, before a word of it is said
-
-	// A batch holds no more than this; the broker's own limit is 1,000 messages.
-	batchMessages = 500
-	batchBytes    = 8 << 20
+	patientTries = 4 // of one record that is refused, before a word of it is said
 )
 
-// Record is a message to be stored.
+// Record is a message to store, or one that is stored.
 type Record struct {
-	Subject string
-	Header  map[string][]string // may be added to
-	Body    []byte
+	Stream   string // that its subject belongs to
+	Sequence uint64 // of one that is stored
+	ID       string // of one to store: by which the broker knows it for the duplicate window
+	Subject  string
+	Header   map[string][]string // may be added to
+	Body     []byte
 }
 
-// Outcome is what became of a saving.
+// Outcome is how the broker took a record.
 type Outcome struct {
-	Duplicate bool   // something had been saved under the id before
-	Stream    string // of that, if it was not a batch that was to be saved
-	Sequence  uint64 // likewise
-	Repeated  bool   // it took more than one try, so that what was saved before may be this saving's own
+	Duplicate bool   // something had been stored under the id before
+	Sequence  uint64 // of what is stored under the id
+	Repeated  bool   // it was sent more than once, so that what was stored before may be the record itself
 }
 
-// TooLargeError says that a message is larger than broker or stream take. No repeating cures it.
+// TooLargeError says that the broker does not take a message of that size.
 type TooLargeError struct {
 	Size, Limit int // bytes, headers included; 0 is not known
 }
@@ -64,69 +58,170 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("an output of %d bytes, headers included, is larger than the %d bytes that the broker takes", e.Size, e.Limit)
 }
 
-// Store saves over a connection.
+// Store stores messages over one connection.
 type Store struct {
 	conn *broker.Conn
 	log  *logline.Log
+	send func(*nats.Msg, func(*nats.Msg)) error // the connection's AskFunc
 
 	complaints complaints
 
-	// Held while a batch is sent: the broker bounds how many are open at a time, and so there is one of each process.
-	batch sync.Mutex
+	mu         sync.Mutex
+	lanes      map[string]*lane // by stream
+	replicated bool
 }
 
-// New returns a store.
-func New(conn *broker.Conn, log *logline.Log) *Store { return &Store{conn: conn, log: log} }
+// New returns a store on top of a connection. Keep has to run beside it.
+func New(conn *broker.Conn, log *logline.Log) *Store {
+	s := &Store{conn: conn, log: log, send: conn.AskFunc, lanes: make(map[string]*lane)}
+	conn.OnReconnect(func() {
+		for _, lane := range s.all() {
+			lane.resume()
+		}
+	})
+	return s
+}
 
-// Saving is under way.
+// Replicated says that streams have replicas, so that a change of their leader may lose what was sent.
+func (s *Store) Replicated() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replicated = true
+}
+
+// Keep sends again what the broker must have lost, until ctx ends.
+func (s *Store) Keep(ctx context.Context) {
+	ticker := time.NewTicker(lookEach)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, lane := range s.all() {
+				lane.look(now)
+			}
+		}
+	}
+}
+
+func (s *Store) all() []*lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*lane, 0, len(s.lanes))
+	for _, lane := range s.lanes {
+		all = append(all, lane)
+	}
+	return all
+}
+
+func (s *Store) lane(stream string) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.lanes[stream]
+	if found == nil {
+		found = &lane{store: s, window: firstWindow}
+		s.lanes[stream] = found
+	}
+	return found
+}
+
+func (s *Store) patience() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.replicated {
+		return patienceReplicated
+	}
+	return patience
+}
+
+// Saving is records on their way.
 type Saving struct {
-	store   *Store
-	id      string
-	batches [][]Record
-	answer  *broker.Answer // of the first batch's first try
+	lane *lane
+	all  []*sending
 }
 
-// Begin begins to save records under id, in order, and does not wait. At least one is given.
-func (s *Store) Begin(id string, records []Record) *Saving {
-	saving := &Saving{store: s, id: id, batches: split(records)}
-	saving.answer = s.send(saving.id, saving.batches[0])
+// Begin begins to store records, which belong to one stream, in order and behind all that was begun before them. It does not
+// wait.
+func (s *Store) Begin(records ...Record) *Saving {
+	saving := &Saving{lane: s.lane(records[0].Stream), all: make([]*sending, 0, len(records))}
+	for _, record := range records {
+		record.Header[nats.MsgIdHdr] = []string{record.ID}
+		saving.all = append(saving.all, &sending{record: record, answered: make(chan struct{})})
+	}
+	saving.lane.add(saving.all)
 	return saving
 }
 
-// Save is Begin and Finish.
-func (s *Store) Save(ctx context.Context, id string, records ...Record) (Outcome, error) {
-	return s.Begin(id, records).Finish(ctx)
-}
-
-// Finish returns when everything is saved. It gives up only when ctx ends, or with a TooLargeError. The outcome is that
-// of the first batch.
-func (s *Saving) Finish(ctx context.Context) (Outcome, error) {
-	first, err := s.store.confirm(ctx, s.id, s.batches[0], s.answer)
+// Save stores a record, and waits until that is confirmed. Errors are those of Finish.
+func (s *Store) Save(ctx context.Context, record Record) (Outcome, error) {
+	outcomes, err := s.Begin(record).Finish(ctx)
 	if err != nil {
-		return first, err
+		return Outcome{}, err
 	}
-	for i, batch := range s.batches[1:] {
-		id := s.id + "-" + strconv.Itoa(i+2)
-		if _, err := s.store.confirm(ctx, id, batch, s.store.send(id, batch)); err != nil {
-			return first, err
-		}
-	}
-	return first, nil
+	return outcomes[0], nil
 }
 
-// split cuts records into batches that the broker takes.
-func split(records []Record) [][]Record {
-	var batches [][]Record
-	start, size := 0, 0
-	for i, record := range records {
-		bytes := record.size()
-		if i > start && (i-start == batchMessages || size+bytes > batchBytes) {
-			batches = append(batches, records[start:i])
-			start, size = i, 0
+// Finish waits until every record is confirmed. It gives up only when ctx ends, or with a *TooLargeError.
+func (s *Saving) Finish(ctx context.Context) ([]Outcome, error) {
+	outcomes := make([]Outcome, 0, len(s.all))
+	for i, one := range s.all {
+		outcome, err := s.finish(ctx, one)
+		if err != nil {
+			s.lane.forget(s.all[i:])
+			return nil, err
 		}
-		size += bytes
+		outcomes = append(outcomes, outcome)
 	}
-	return append(batches, records[start:])
+	return outcomes, nil
+}
+
+func (s *Saving) finish(ctx context.Context, one *sending) (Outcome, error) {
+	refused := 0
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		select {
+		case <-one.answered:
+		case <-ctx.Done():
+			return Outcome{}, fmt.Errorf("storing the output: %w", context.Cause(ctx))
+		}
+		outcome, err := s.lane.result(one)
+		if err == nil {
+			return outcome, nil
+		}
+		if errors.Is(err, broker.ErrTooLarge) || isRefusal(err, refusedTooLarge) {
+			return Outcome{}, s.tooLarge(err, one.record)
+		}
+		if refused++; refused >= patientTries {
+			s.lane.store.complain(one.record, err.Error())
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause)): // others may have been refused at the same moment
+		case <-ctx.Done():
+			return Outcome{}, fmt.Errorf("storing the output: %w", context.Cause(ctx))
+		}
+		s.lane.again(one)
+	}
+}
+
+func (s *Saving) tooLarge(err error, record Record) error {
+	tooLarge := &TooLargeError{Size: record.size()}
+	if errors.Is(err, broker.ErrTooLarge) {
+		tooLarge.Limit = s.lane.store.conn.Limit()
+	}
+	return tooLarge
+}
+
+func (s *Store) complain(record Record, why string) {
+	if s.complaints.due() {
+		s.log.Write(logline.Record{
+			Level: logline.Warn, Message: "output is not stored yet, trying on; others may wait as well", Err: why,
+			MessageID: record.first(messageID), RequestID: record.first(requestID),
+		})
+	}
+}
+
+func (r Record) message() *nats.Msg {
+	return &nats.Msg{Subject: r.Subject, Header: r.Header, Data: r.Body}
 }
 
 func (r Record) size() int {
@@ -139,142 +234,9 @@ func (r Record) size() int {
 	return size
 }
 
-// send sends a batch once and returns the answer to its last message, which confirms all of it.
-func (s *Store) send(id string, batch []Record) *broker.Answer {
-	batch[0].Header[nats.MsgIdHdr] = []string{id}
-	if len(batch) == 1 {
-		return s.conn.Ask(batch[0].message())
-	}
-	// A batch that was broken off stays open at the broker for a while: each try is a batch of its own.
-	s.batch.Lock()
-	defer s.batch.Unlock()
-	batchID := nuid.Next()
-	last := len(batch) - 1
-	for i, record := range batch {
-		record.Header["Nats-Batch-Id"] = []string{batchID}
-		record.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
-		if i == last {
-			break
-		}
-		// Not told here: the last message is refused when one before it is missing.
-		if err := s.conn.Publish(record.message()); err != nil && errors.Is(err, nats.ErrMaxPayload) {
-			return broker.Failed(broker.ErrTooLarge)
-		}
-	}
-	batch[last].Header["Nats-Batch-Commit"] = []string{"1"}
-	return s.conn.Ask(batch[last].message())
-}
-
-func (r Record) message() *nats.Msg {
-	return &nats.Msg{Subject: r.Subject, Header: r.Header, Data: r.Body}
-}
-
-// confirm waits for the answer, and sends the batch again until there is one that says it is saved.
-func (s *Store) confirm(ctx context.Context, id string, batch []Record, answer *broker.Answer) (Outcome, error) {
-	lost, tries := false, 0
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		outcome, err := read(answer.Wait(ctx, confirmWait))
-		if err == nil && lost && outcome.Duplicate && len(batch) > 1 {
-			return outcome, s.Complete(ctx, id, batch)
-		}
-		if err == nil {
-			outcome.Repeated = tries > 0
-			return outcome, nil
-		}
-		if ctx.Err() != nil {
-			return Outcome{}, fmt.Errorf("storing the output: %w", context.Cause(ctx))
-		}
-		lost = lost || errors.Is(err, broker.ErrLost)
-		if errors.Is(err, broker.ErrTooLarge) || isRefusal(err, refusedTooLarge) {
-			return Outcome{}, s.tooLarge(err, batch)
-		}
-		if tries++; tries >= patientTries && s.complaints.due() {
-			s.log.Write(logline.Record{
-				Level: logline.Warn, Message: "output is not stored yet, trying again; others may wait as well", Err: err.Error(),
-				MessageID: batch[0].first(messageID), RequestID: batch[0].first(requestID),
-			})
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return Outcome{}, fmt.Errorf("storing the output: %w", context.Cause(ctx))
-		}
-		s.conn.Up(ctx)
-		answer = s.send(id, batch)
-	}
-}
-
-func (s *Store) tooLarge(err error, batch []Record) error {
-	size := 0
-	for _, record := range batch {
-		size = max(size, record.size())
-	}
-	tooLarge := &TooLargeError{Size: size}
-	if errors.Is(err, broker.ErrTooLarge) {
-		tooLarge.Limit = s.conn.Limit()
-	}
-	return tooLarge
-}
-
 func (r Record) first(name string) string {
 	if values := r.Header[name]; len(values) > 0 {
 		return values[0]
 	}
 	return ""
-}
-
-// Error codes of the broker that mean something here; any other is a passing state.
-const (
-	refusedDuplicateBatch = 10201
-	refusedTooLarge       = 10054
-)
-
-// Refusal is an error that the broker answered.
-type Refusal struct {
-	Code        int    `json:"err_code"`
-	Description string `json:"description"`
-}
-
-func (r *Refusal) Error() string {
-	return fmt.Sprintf("the broker refuses: %s (%d)", r.Description, r.Code)
-}
-
-func isRefusal(err error, codes ...int) bool {
-	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok {
-		return false
-	}
-	for _, code := range codes {
-		if refusal.Code == code {
-			return true
-		}
-	}
-	return len(codes) == 0
-}
-
-func read(msg *nats.Msg, err error) (Outcome, error) {
-	if err != nil {
-		return Outcome{}, err
-	}
-	// Nearly every answer is this one, and taking it apart would cost a twentieth of a node's time.
-	if bytes.HasPrefix(msg.Data, []byte(`{"stream":`)) && !bytes.Contains(msg.Data, []byte(`"duplicate":`)) &&
-		!bytes.Contains(msg.Data, []byte(`"error":`)) {
-		return Outcome{}, nil
-	}
-	var answer struct {
-		Stream    string   `json:"stream"`
-		Sequence  uint64   `json:"seq"`
-		Duplicate bool     `json:"duplicate"`
-		Error     *Refusal `json:"error"`
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return Outcome{}, fmt.Errorf("reading the broker's answer: %w", err)
-	}
-	if answer.Error == nil {
-		return Outcome{Duplicate: answer.Duplicate, Stream: answer.Stream, Sequence: answer.Sequence}, nil
-	}
-	if answer.Error.Code == refusedDuplicateBatch {
-		return Outcome{Duplicate: true}, nil
-	}
-	return Outcome{}, answer.Error
 }
