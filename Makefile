@@ -27,6 +27,7 @@ export KRE_TEST_GRPCURL     := $(GRPCURL)
 export KRE_TEST_PYTHON      := $(VENV)/bin/python
 export KRE_BENCH_PYTHON     := $(TOOLS)/bench/bin/python
 export KRE_BIN              := $(CURDIR)/bin
+export KRE_BENCH_BEFORE     := $(if $(BEFORE),$(CURDIR)/build/before-$(BEFORE))
 
 .PHONY: help
 help: ## list the tasks
@@ -72,9 +73,15 @@ examples: build ## pack, run and call every example as its README says
 	@examples/run.sh
 
 .PHONY: bench
-bench: build $(NATS_SERVER) $(TOOLS)/bench/ready ## measure, print and write build/bench.json
+bench: build $(NATS_SERVER) $(TOOLS)/bench/ready $(if $(BEFORE),build/before-$(BEFORE)) ## measure, print and write build/bench.json; BEFORE=<commit> compares with its programs
 	@mkdir -p build && cd e2e && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench -out $(CURDIR)/build/bench.json
 	@cd admin-api && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/bench -into $(CURDIR)/build/bench.json
+
+# The programs of a commit, to compare with.
+build/before-%:
+	@mkdir -p build && git worktree add -q --force --detach build/tree-$* $*
+	@$(MAKE) --no-print-directory -C build/tree-$* build && mv build/tree-$*/bin $@
+	@git worktree remove --force build/tree-$*
 
 .PHONY: chaos
 chaos: build ## kill services and move traffic under load for DURATION (60s), and write build/chaos.json

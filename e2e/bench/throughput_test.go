@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,8 +32,14 @@ type chain struct {
 
 func startChain(b *testing.B, project string) chain {
 	b.Helper()
+	return startChainBy(b, "", project)
+}
+
+// startChainBy starts it with another kre than the one that was built.
+func startChainBy(b *testing.B, kre, project string) chain {
+	b.Helper()
 	p := harness.Copy(b, filepath.Join("testdata", project))
-	run := harness.Ready(b, harness.Options{Target: p.Dir, Args: []string{"--no-watch"}})
+	run := harness.Ready(b, harness.Options{Kre: kre, Target: p.Dir, Args: []string{"--no-watch"}})
 	// A StringValue has the same bytes as a chain.Text, and its code is generated: the client is not what is measured.
 	request := wrapperspb.String(strings.Repeat("x", 98))
 	client := run.GRPC(b)
@@ -108,6 +115,25 @@ func BenchmarkTwoOutputs(b *testing.B) {
 			one.run.Stop(b)
 			two.run.Stop(b)
 		}
+	}
+}
+
+// BenchmarkBefore measures three Go nodes in turns with the same by programs of an earlier commit.
+func BenchmarkBefore(b *testing.B) {
+	bin := os.Getenv("KRE_BENCH_BEFORE")
+	if bin == "" {
+		b.Skip("nothing to compare with: make bench BEFORE=<commit>")
+	}
+	for b.Loop() {
+		now, before := startChain(b, "chain"), startChainBy(b, filepath.Join(bin, "kre"), "chain")
+		var nows, befores results
+		for range rounds {
+			nows.add(loop(b, 32, now.call))
+			befores.add(loop(b, 32, before.call))
+		}
+		record(b, "go_c32_of_before", nows.rate()/befores.rate(), fmt.Sprintf("of %.0f; at least 1", befores.rate()))
+		now.run.Stop(b)
+		before.run.Stop(b)
 	}
 }
 

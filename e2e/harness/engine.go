@@ -47,7 +47,13 @@ type Up struct {
 // it is stopped, and no process of it may be left.
 func NewEngine(t testing.TB, args ...string) *Engine {
 	t.Helper()
-	e := &Engine{Data: filepath.Join(t.TempDir(), "data"), t: t, args: args}
+	return NewEngineIn(t, filepath.Join(t.TempDir(), "data"), args...)
+}
+
+// NewEngineIn is NewEngine with a data directory that is given.
+func NewEngineIn(t testing.TB, data string, args ...string) *Engine {
+	t.Helper()
+	e := &Engine{Data: data, t: t, args: args}
 	e.Start()
 	t.Cleanup(func() {
 		e.Stop()

@@ -25,6 +25,14 @@ type Options struct {
 	Target string            // folder of a project, or a .krt file
 	Args   []string          // further arguments of `kre run`
 	Env    map[string]string // added to the environment of kre
+	Kre    string            // path of another kre than the one that was built
+}
+
+func (o Options) kre(t testing.TB) string {
+	if o.Kre != "" {
+		return o.Kre
+	}
+	return Program(t, "kre")
 }
 
 // Run is a `kre run`.
@@ -54,7 +62,7 @@ func Start(t testing.TB, o Options) *Run {
 		r.file = filepath.Join(o.Target, ".kre", "run.json")
 	}
 	args := append([]string{"run", o.Target, "--grpc-port=0", "--http-port=0"}, o.Args...)
-	r.cmd = exec.Command(Program(t, "kre"), args...)
+	r.cmd = exec.Command(o.kre(t), args...)
 	r.cmd.Dir = dir
 	r.cmd.Env = os.Environ()
 	for _, key := range slices.Sorted(maps.Keys(o.Env)) {

@@ -5,16 +5,15 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"path/filepath"
-	"strconv"
-	"time"
+	"sync"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/konstellation-io/kre/kit/heap"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // MaxPayload is the largest message the broker takes, headers included, in bytes.
@@ -27,7 +26,6 @@ const (
 	maxControlLine = 1 << 20
 	// openBatches is how many atomic batches one stream may hold open; a killed node's stay open for 10 s.
 	openBatches = 1000
-	readyWithin = 10 * time.Second
 	heapFloor   = 64 << 20
 )
 
@@ -39,11 +37,22 @@ type Options struct {
 	Warn     func(string) // told what a person should know, e.g. that the disk is full; nil: nobody is
 }
 
-// Broker is a running server.
+// Broker is a running server. When its disk takes nothing any more it runs on without JetStream, until the disk does: see
+// heal.go.
 type Broker struct {
-	server  *server.Server
-	user    *url.Userinfo // the token; nil in operator mode
-	release func()        // of the heap's floor
+	dir     string                          // where JetStream keeps its streams
+	warn    func(string)                    // nil: nobody is told
+	options func() (*server.Options, error) // fresh ones for each server, which changes those it is given
+	port    int                             // since the first server is there: the one it got
+	user    *url.Userinfo                   // the token; nil in operator mode
+	release func()                          // of the heap's floor
+	end     context.CancelFunc              // ends the watch
+	ended   chan struct{}                   // closed when the watch has ended
+	server  *server.Server                  // the watch's, and Stop's when that has ended
+	log     *logger                         // of the server, the watch's too
+
+	mu     sync.Mutex
+	reason string
 }
 
 // Start starts a server on 127.0.0.1 and returns when it takes connections.
@@ -54,23 +63,19 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 	if o.Token == "" {
 		o.Token = rand.Text()
 	}
-	port := o.Port
-	if port == 0 {
-		port = server.RANDOM_PORT
+	b := &Broker{dir: o.StoreDir, warn: o.Warn, port: o.Port, user: url.User(o.Token)}
+	b.options = func() (*server.Options, error) {
+		return &server.Options{
+			ServerName: "kre", Host: ports.Loopback, Port: b.port, Authorization: o.Token,
+			MaxPayload: MaxPayload, MaxPending: maxPending, MaxControlLine: maxControlLine,
+			JetStream: true, StoreDir: b.dir, JetStreamMaxStore: maxStore,
+			JetStreamLimits: server.JSLimitOpts{
+				MaxBatchInflightPerStream: openBatches,
+				MaxBatchInflightTotal:     20 * openBatches,
+			},
+		}, nil
 	}
-	s, err := run(ctx, &server.Options{
-		ServerName: "kre", Host: "127.0.0.1", Port: port, Authorization: o.Token,
-		MaxPayload: MaxPayload, MaxPending: maxPending, MaxControlLine: maxControlLine,
-		JetStream: true, StoreDir: o.StoreDir, JetStreamMaxStore: maxStore,
-		JetStreamLimits: server.JSLimitOpts{
-			MaxBatchInflightPerStream: openBatches,
-			MaxBatchInflightTotal:     20 * openBatches,
-		},
-	}, o.Warn)
-	if err != nil {
-		return nil, err
-	}
-	return &Broker{server: s, user: url.User(o.Token), release: heap.Floor(heapFloor)}, nil
+	return b.start(ctx)
 }
 
 // maxStore is the sum of what all streams may be limited to, in bytes. Limits are taken off it whatever the streams hold, so
@@ -89,71 +94,59 @@ func StartOperator(ctx context.Context, operator *Operator, o OperatorOptions) (
 	if o.StoreDir == "" {
 		o.StoreDir = filepath.Join(operator.dir, "jetstream")
 	}
-	port := o.Port
-	if port == 0 {
-		port = server.RANDOM_PORT
+	b := &Broker{dir: o.StoreDir, warn: o.Warn, port: o.Port}
+	b.options = func() (*server.Options, error) {
+		var options server.Options
+		text := config(Mount{Path: operator.dir, Host: ports.Loopback, Port: b.port, StoreDir: b.dir})
+		return &options, options.ProcessConfigString(text)
 	}
-	var options server.Options
-	text := config(Mount{Path: operator.dir, Host: "127.0.0.1", Port: port, StoreDir: o.StoreDir})
-	if err := options.ProcessConfigString(text); err != nil {
-		return nil, fmt.Errorf("cannot set up the broker: %w", err)
-	}
-	s, err := run(ctx, &options, o.Warn)
-	if err != nil {
-		return nil, err
-	}
-	return &Broker{server: s, release: heap.Floor(heapFloor)}, nil
+	return b.start(ctx)
 }
 
-// run starts a server and returns when it takes connections.
-func run(ctx context.Context, o *server.Options, warn func(string)) (*server.Server, error) {
-	o.NoSigs = true // the program decides when the broker ends
-	s, err := server.NewServer(o)
-	if err != nil {
-		return nil, fmt.Errorf("cannot set up the broker: %w", err)
+// start starts the first server, and the watch over it.
+func (b *Broker) start(ctx context.Context) (*Broker, error) {
+	if b.port == 0 {
+		b.port = server.RANDOM_PORT
 	}
-	log := &logger{warn: warn, fatal: make(chan struct{})}
-	s.SetLoggerV2(log, false, false, false)
-	s.Start()
-
-	ready := make(chan bool, 1)
-	go func() { ready <- s.ReadyForConnections(readyWithin) }()
-	ok := false
-	select {
-	case ok = <-ready:
-	case <-log.fatal:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if !ok || !s.JetStreamEnabled() {
-		s.Shutdown()
-		s.WaitForShutdown()
-		if err == nil {
-			err = fmt.Errorf("cannot start the broker: %s", log.reason())
-		}
+	if err := b.serve(ctx, true); err != nil {
 		return nil, err
 	}
-	return s, nil
+	if addr, ok := b.server.Addr().(*net.TCPAddr); ok {
+		b.port = addr.Port
+	}
+	b.release = heap.Floor(heapFloor)
+	b.ended = make(chan struct{})
+	ctx, b.end = context.WithCancel(context.WithoutCancel(ctx))
+	go (&watch{Broker: b}).run(ctx)
+	return b, nil
 }
 
-// URL is the address for clients, with the token where there is one.
+// URL is the address for clients, with the token where there is one. It stays the same.
 func (b *Broker) URL() string {
 	u := url.URL{Scheme: "nats", User: b.user, Host: b.Addr()}
 	return u.String()
 }
 
-// Addr is host and port.
-func (b *Broker) Addr() string {
-	port := 0
-	if addr, ok := b.server.Addr().(*net.TCPAddr); ok {
-		port = addr.Port
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+// Addr is host and port. They stay the same.
+func (b *Broker) Addr() string { return ports.Address(ports.Loopback, b.port) }
+
+// Reason is why nothing is stored at present; empty: all is well.
+func (b *Broker) Reason() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reason
+}
+
+func (b *Broker) setReason(reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reason = reason
 }
 
 // Stop ends the server and returns when everything it held is on disk. Its clients should have ended before.
 func (b *Broker) Stop() {
-	b.server.Shutdown()
-	b.server.WaitForShutdown()
+	b.end()
+	<-b.ended
+	b.shut()
 	b.release()
 }

@@ -234,7 +234,10 @@ func (n *Node) judge() {
 
 // warnings are what the processes of a node say of themselves.
 func (s *Service) warnings(version string, process logbook.Process) []string {
-	workflow, _, _ := strings.Cut(process.Name, ".") // mapped, as processes are called
+	workflow, _, of := strings.Cut(process.Name, ".") // mapped, as processes are called
+	if !of {                                          // it is of no workflow: the entrypoint
+		workflow = process.Node
+	}
 	now := time.Now()
 	var requests []SlowRequest
 	var warnings []string

@@ -160,7 +160,7 @@ func TestANodeWhoseWorkerIsGoneSaysSoUntilThereIsAnother(t *testing.T) {
 func TestAnEntrypointSaysWhyItRefusesRequests(t *testing.T) {
 	entrypoint := func(replica int) nodestatus.Process {
 		p := model(replica, nodestatus.Ready)
-		p.Process = logbook.Process{Name: "entrypoint", Node: "entrypoint", Replica: replica}
+		p.Process = logbook.Process{Name: fmt.Sprintf("entrypoint-%d", replica), Node: "entrypoint", Replica: replica}
 		return p
 	}
 	observed := new(processes)
