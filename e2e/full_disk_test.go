@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -60,6 +59,6 @@ func fill(t *testing.T, name string) {
 	for err == nil {
 		_, err = f.Write(make([]byte, 1<<16))
 	}
-	require.True(t, errors.Is(err, syscall.ENOSPC), "%v", err)
+	require.ErrorIs(t, err, syscall.ENOSPC)
 	require.NoError(t, f.Close())
 }
