@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -6,22 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/konstellation-io/kre/e2e/harness"
+	"github.com/konstellation-io/kre/kit/smalldisk"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
 func TestAFullDiskIsToldAtOnceAndShownAndItGoesOnWhenThereIsRoom(t *testing.T) {
 	t.Parallel()
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256m"); err != nil {
-		t.Skipf("a small disk is not to be had here: mounting a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
+	disk := smalldisk.New(t, 256)
 	engine := harness.NewEngineIn(t, filepath.Join(disk, "data"))
 	address := engine.Published(t, "tight", harness.Greeting(t, "greeting-v1"), "greeting-v1").GetHttpAddress()
 	answers := func(body string, status int, text string) func() (bool, string) {
@@ -32,8 +30,7 @@ func TestAFullDiskIsToldAtOnceAndShownAndItGoesOnWhenThereIsRoom(t *testing.T) {
 	}
 	harness.Eventually(t, "the version answers", answers(`{"name":"Ada"}`, http.StatusOK, "Hello Ada"))
 
-	others := filepath.Join(disk, "others")
-	fill(t, others)
+	others := smalldisk.Fill(t, disk, 0)
 	large := `{"name":"` + strings.Repeat("a", 1<<20) + `"}`
 	harness.Eventually(t, "calls are refused with the reason", answers(large, http.StatusServiceUnavailable, "the broker stores nothing at present, as when its disk is full"))
 	status := func(want bool) func() (bool, string) {
@@ -49,16 +46,4 @@ func TestAFullDiskIsToldAtOnceAndShownAndItGoesOnWhenThereIsRoom(t *testing.T) {
 	harness.Eventually(t, "calls are answered again", answers(large, http.StatusOK, "Hello aaa"))
 	harness.Eventually(t, "kre status says nothing any more", status(false))
 	engine.WaitState(t, "tight", "greeting-v1", adminv1.Version_PUBLISHED)
-}
-
-// fill takes all room that is left on a disk with one file.
-func fill(t *testing.T, name string) {
-	t.Helper()
-	f, err := os.Create(name)
-	require.NoError(t, err)
-	for err == nil {
-		_, err = f.Write(make([]byte, 1<<16))
-	}
-	require.ErrorIs(t, err, syscall.ENOSPC)
-	require.NoError(t, f.Close())
 }

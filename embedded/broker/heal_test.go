@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,41 +21,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konstellation-io/kre/embedded/broker"
+	"github.com/konstellation-io/kre/kit/smalldisk"
 )
 
 // smallDisk is a file system that a few large messages fill.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m")
-	if errors.Is(err, os.ErrPermission) {
-		t.Skipf("may not mount a small disk: %v", err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-	return dir
-}
+func smallDisk(t *testing.T) string { return smalldisk.New(t, 48) }
 
-func enlarge(t *testing.T, dir string) {
-	t.Helper()
-	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=128m"))
-}
-
-// leave takes what room is left on a disk, but for some bytes.
-func leave(t *testing.T, dir string, bytes uint64) {
-	t.Helper()
-	f, err := os.Create(filepath.Join(dir, "others"))
-	require.NoError(t, err)
-	var stat syscall.Statfs_t
-	for require.NoError(t, syscall.Statfs(dir, &stat)); err == nil && stat.Bavail*uint64(stat.Bsize) > bytes; {
-		_, err = f.Write(make([]byte, 4096))
-		require.NoError(t, syscall.Statfs(dir, &stat))
-	}
-	if err != nil {
-		require.ErrorIs(t, err, syscall.ENOSPC)
-	}
-	require.NoError(t, f.Close())
-}
+func enlarge(t *testing.T, dir string) { smalldisk.Resize(t, dir, 128) }
 
 // warnings are what a broker has told.
 type warnings struct {
@@ -173,7 +144,7 @@ func (c *client) publishUntilFull(t *testing.T, b *broker.Broker, dir string) {
 		return b.Reason() != ""
 	})
 	require.NotEmpty(t, c.confirmed)
-	leave(t, dir, 512<<10) // too little to try whether it works again
+	smalldisk.Fill(t, dir, 512<<10) // too little to try whether it works again
 }
 
 // hasAllThatWasConfirmed wants every message there to which the broker has said yes.
@@ -324,7 +295,7 @@ func TestStopsWhileItStoresNothing(t *testing.T) {
 				until(t, "a publisher is told that nobody stores", func() bool {
 					return errors.Is(c.publish(0), nats.ErrNoResponders)
 				})
-				leave(t, dir, 0)
+				smalldisk.Fill(t, dir, 0)
 			}
 			b.Stop()
 			_, err := nats.Connect(b.URL())

@@ -3,23 +3,19 @@
 package broker
 
 import (
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/kit/smalldisk"
 )
 
 // What fills the disk is what streams hold: where those who take it may take it, there is room again.
 func TestWithLittleRoomItIsTriedWhetherWhatIsDoneMakesMore(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=40m"); err != nil {
-		t.Skipf("may not mount a small disk: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-	w := watchedIn(t, dir)
+	w := watchedIn(t, smalldisk.New(t, 40))
 	told := 0
 	w.warn = func(string) { told++ }
 	nc, err := nats.Connect(w.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))

@@ -1,3 +1,5 @@
+//go:build linux
+
 package instance_test
 
 import (
@@ -5,7 +7,6 @@ import (
 	"encoding/json"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/konstellation-io/kre/kit/smalldisk"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/exchange"
 )
 
@@ -126,11 +128,7 @@ func TestAStreamThatIsGoneIsAnOutage(t *testing.T) {
 
 // nats-server is silent about what it cannot write, for as long as it runs.
 func TestAStreamWhoseDiskIsFullIsAnOutageUntilTheBrokerIsStartedAgain(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skipf("a small disk is not to be had here: mounting a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })
+	dir := smalldisk.New(t, 8)
 	w, told := watched(t, dir)
 	js := w.nats.jetstream(t)
 	for full := false; !full; {
@@ -145,7 +143,7 @@ func TestAStreamWhoseDiskIsFullIsAnOutageUntilTheBrokerIsStartedAgain(t *testing
 	port := w.nats.port()
 	w.nats.Shutdown()
 	w.nats.WaitForShutdown()
-	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
+	smalldisk.Resize(t, dir, 64)
 	w.nats = startNATS(t, port, dir)
 	stream, err := w.nats.jetstream(t).Stream(within(t), "entry_say")
 	require.NoError(t, err)
