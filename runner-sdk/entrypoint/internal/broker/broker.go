@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,7 @@ type Broker struct {
 	replicated  atomic.Bool   // its streams are
 	doubt       atomic.Bool   // whether it stores anything
 	connections atomic.Uint64 // how often it was connected to
+	probes      sync.Map      // by id
 }
 
 // New returns a broker that is not connected yet. Only Open may be called on it.

@@ -23,6 +23,10 @@ const (
 // confirmed tells what became of a published message.
 func (b *Broker) confirmed(msg *nats.Msg) {
 	id := strings.TrimPrefix(msg.Subject, b.inbox)
+	if strings.HasPrefix(id, probePrefix) {
+		b.refused(id, msg)
+		return
+	}
 	if msg.Header.Get("Status") != "" { // no responders: JetStream is not there, or has no such stream yet
 		b.doubt.Store(true)
 		b.sink.Later(id, "")

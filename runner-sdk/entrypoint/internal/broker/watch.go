@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +26,8 @@ const (
 	// headerExpectedStream has the broker refuse a message that is meant for another stream, without storing anything.
 	headerExpectedStream = "Nats-Expected-Stream"
 	noStream             = "none"
+	// probePrefix begins what stands for a request's id in the answer to such a message; no request's does.
+	probePrefix = "probe-"
 )
 
 // Watch tells the sink when what is published for these workflows is not stored though the broker is there, until ctx ends.
@@ -38,9 +42,7 @@ func (b *Broker) Watch(ctx context.Context, workflows []plan.EntrypointTarget) e
 	}
 	w := watch{Broker: b, js: js}
 	for _, workflow := range workflows {
-		w.streams = append(w.streams, &watched{
-			subject: workflow.Subject, consumer: plan.Source{Stream: workflow.Stream}, probed: make(chan time.Time, 1),
-		})
+		w.streams = append(w.streams, &watched{subject: workflow.Subject, consumer: plan.Source{Stream: workflow.Stream}})
 		for _, consumer := range workflow.Consumers {
 			if consumer.Stream == workflow.Stream {
 				w.streams[len(w.streams)-1].consumer = consumer
@@ -67,6 +69,7 @@ type watch struct {
 	js          jetstream.JetStream
 	streams     []*watched
 	connections uint64
+	count       int // of probes
 }
 
 // watched is the entry stream of a workflow.
@@ -74,17 +77,19 @@ type watched struct {
 	subject  string
 	consumer plan.Source // one of its consumers
 
-	away    time.Time      // since when JetStream has said that there is no such thing
-	drops   bool           // it keeps silent about what it is sent, and will for as long as the broker runs
-	probing bool           // something that is to be refused is under way
-	probed  chan time.Time // when that was sent; zero: it was not answered
+	away   time.Time   // since when JetStream has said that there is no such thing
+	drops  atomic.Bool // it keeps silent about what it is sent, and will for as long as the broker runs
+	probed time.Time   // when something that is to be refused was sent last
+	again  atomic.Bool // that was answered
 }
 
 func (w *watch) look(ctx context.Context) {
 	if now := w.Broker.connections.Load(); now != w.connections {
 		w.connections = now
+		w.probes.Clear() // their answers are lost
 		for _, s := range w.streams {
-			s.drops = false // it may be another server, or the same one that was restarted
+			s.drops.Store(false) // it may be another server, or the same one that was restarted
+			s.again.Store(true)
 		}
 	}
 	if w.doubt.Swap(false) {
@@ -95,13 +100,16 @@ func (w *watch) look(ctx context.Context) {
 		}
 	}
 	for _, s := range w.streams {
-		w.probe(ctx, s)
+		if s.again.Swap(false) {
+			s.probed = time.Time{}
+		}
+		w.probe(s)
 	}
 }
 
 // ask asks JetStream for a stream and tells the sink what follows. It reports whether all is known to be well.
 func (w *watch) ask(ctx context.Context, s *watched) bool {
-	if s.drops {
+	if s.drops.Load() {
 		return true // that is known already
 	}
 	ctx, cancel := context.WithTimeout(ctx, asking)
@@ -131,32 +139,41 @@ func (w *watch) gone(s *watched, reason string) {
 }
 
 // probe finds out whether a stream that owes confirmations has lost the messages.
-func (w *watch) probe(ctx context.Context, s *watched) {
-	select {
-	case at := <-s.probed:
-		s.probing = false
-		if !at.IsZero() && w.sink.Overtaken(s.subject, at) {
-			s.drops = true
-			w.sink.Outage(s.subject, "stream "+s.consumer.Stream+" loses what it is sent, as when its disk is full or broken")
-		}
-	default:
-	}
+func (w *watch) probe(s *watched) {
 	oldest := w.sink.Unconfirmed(s.subject)
-	if s.probing || s.drops || oldest.IsZero() || time.Since(oldest) < owing || w.Replicated() {
+	if s.drops.Load() || oldest.IsZero() || time.Since(oldest) < owing || time.Since(s.probed) < probing || w.Replicated() {
 		return // where there are replicas, what is refused does not wait for what is stored
 	}
-	s.probing = true
 	w.doubt.Store(true) // there may be no such stream, and somebody else who listens
-	go func() {
-		ctx, cancel := context.WithTimeout(ctx, probing)
-		defer cancel()
-		at := time.Now()
-		message := nats.NewMsg(s.subject)
-		message.Header.Set(headerExpectedStream, noStream)
-		answer, err := w.conn.RequestMsgWithContext(ctx, message)
-		if err != nil || len(answer.Data) == 0 {
-			at = time.Time{}
-		}
-		s.probed <- at
-	}()
+	w.count++
+	id := probePrefix + strconv.Itoa(w.count)
+	message := nats.NewMsg(s.subject)
+	message.Reply = w.inbox + id
+	message.Header.Set(headerExpectedStream, noStream)
+	s.probed = time.Now()
+	w.probes.Store(id, &probe{s, s.probed})
+	if err := w.conn.PublishMsg(message); err != nil {
+		w.probes.Delete(id)
+		s.probed = time.Time{}
+	}
+}
+
+// probe is something under way that is to be refused.
+type probe struct {
+	of   *watched
+	sent time.Time
+}
+
+// refused takes the answer to a probe, after all confirmations that came before it.
+func (b *Broker) refused(id string, msg *nats.Msg) {
+	found, there := b.probes.LoadAndDelete(id)
+	if !there || msg.Header.Get("Status") != "" {
+		return
+	}
+	p := found.(*probe)
+	if b.sink.Overtaken(p.of.subject, p.sent) {
+		p.of.drops.Store(true)
+		b.sink.Outage(p.of.subject, "stream "+p.of.consumer.Stream+" loses what it is sent, as when its disk is full or broken")
+	}
+	p.of.again.Store(true)
 }
