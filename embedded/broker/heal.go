@@ -3,10 +3,11 @@ package broker
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // A stream that could not write once answers nobody who publishes to it for as long as its server runs, whatever becomes of
@@ -158,7 +159,7 @@ func (w *watch) goOnWithout(ctx context.Context) {
 // replace puts another server in place of the one there is.
 func (w *watch) replace(ctx context.Context, jetStream bool) error {
 	w.shut()
-	for end := time.Now().Add(portWithin); taken(w.Addr()) && time.Now().Before(end); {
+	for end := time.Now().Add(portWithin); !ports.Free(ports.Loopback, w.port) && time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -166,16 +167,6 @@ func (w *watch) replace(ctx context.Context, jetStream bool) error {
 		}
 	}
 	return w.serve(ctx, jetStream)
-}
-
-// taken tells whether an address is somebody's.
-func taken(addr string) bool {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return errors.Is(err, syscall.EADDRINUSE)
-	}
-	_ = l.Close()
-	return false
 }
 
 // tell makes it known why nothing is stored, each reason once.

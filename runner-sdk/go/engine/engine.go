@@ -200,18 +200,24 @@ func (e *engine) drain(worked <-chan struct{}, stop context.CancelCauseFunc, dra
 		case <-finished:
 		case <-time.After(giveUpFor):
 		}
-		e.pull.GiveBackAll()
-		if e.boxes != nil {
-			e.boxes.pull.GiveBackAll()
+		for _, pull := range e.pullers() {
+			pull.GiveBackAll()
 		}
 	}
 	flush, cancel := context.WithTimeout(context.Background(), giveUpFor)
 	defer cancel()
-	e.pull.Drained(flush)
-	if e.boxes != nil {
-		e.boxes.pull.Drained(flush)
+	for _, pull := range e.pullers() {
+		pull.Drained(flush)
 	}
 	_ = e.conn.Flush(flush) // unsent, the broker finds out by itself
+}
+
+// pullers are those of messages and of parcels.
+func (e *engine) pullers() []*pull.Puller {
+	if e.boxes == nil {
+		return []*pull.Puller{e.pull}
+	}
+	return []*pull.Puller{e.pull, e.boxes.pull}
 }
 
 // readiness is the file that says that the node is ready: from begin to end, while the hands are not down.

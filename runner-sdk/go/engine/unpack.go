@@ -103,14 +103,9 @@ func (u *unpacker) take(hard context.Context, d *pull.Delivery) {
 	}
 	// Of several parcels: these are rare.
 	u.behind(d, func() error {
-		when, err := u.turn(hard, d, p)
-		switch {
-		case err != nil:
+		wanted, err := u.turn(hard, d, p)
+		if err != nil || !wanted {
 			return err
-		case when == later:
-			return errLater
-		case when == never:
-			return nil
 		}
 		return u.begin(p)(hard)
 	})
@@ -134,6 +129,7 @@ func (u *unpacker) begin(p *wire.Parcel) func(context.Context) error {
 	return finishing(u.e.store.Begin(records...))
 }
 
+// errLater says that the time of a part has not come.
 var errLater = errors.New("its time has not come")
 
 // behind runs finish while other parcels are unpacked, and then lets go of d.
@@ -168,48 +164,40 @@ func (u *unpacker) add(count, bytes int) {
 	}
 }
 
-type turn int
-
-const (
-	now turn = iota + 1
-	later
-	never
-)
-
-// turn says when one of a run's several parcels may be unpacked: when the last one is stored and those before it have been
-// unpacked, which is when they are gone. A part whose run stored no last one is dropped once the run's input is gone: then
-// the run has come to its end in another way.
-func (u *unpacker) turn(ctx context.Context, d *pull.Delivery, p *wire.Parcel) (turn, error) {
+// turn waits for nothing: it says errLater until one of a run's several parcels may be unpacked, which is when the last one is
+// stored and those before it have been unpacked, so that they are gone. A part whose run stored no last one is not wanted once
+// the run's input is gone: then the run has come to its end in another way.
+func (u *unpacker) turn(ctx context.Context, d *pull.Delivery, p *wire.Parcel) (wanted bool, err error) {
 	if d.Subject == u.e.node.Parcels.Last {
-		return u.after(ctx, p.Parts)
+		return true, u.after(ctx, p.Parts)
 	}
 	inputGone, err := u.gone(ctx, p.Input.Stream, p.Input.Sequence) // before the last parcel is looked for, which is stored before it
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	last, err := u.last(ctx, d, p.Token)
 	switch {
 	case err != nil:
-		return 0, err
+		return false, err
 	case last != nil:
 		i := slices.Index(last.Parts, d.Sequence)
-		return u.after(ctx, last.Parts[:max(i, 0)])
+		return true, u.after(ctx, last.Parts[:max(i, 0)])
 	case inputGone:
-		return never, nil
+		return false, nil
 	}
-	return later, nil
+	return false, errLater
 }
 
-// after is now when the last of these parts is gone: it goes after the others.
-func (u *unpacker) after(ctx context.Context, parts []uint64) (turn, error) {
+// after says errLater until the last of these parts is gone: it goes after the others.
+func (u *unpacker) after(ctx context.Context, parts []uint64) error {
 	if len(parts) == 0 {
-		return now, nil
+		return nil
 	}
 	gone, err := u.gone(ctx, u.e.node.Parcels.Stream, parts[len(parts)-1])
-	if err != nil || gone {
-		return now, err
+	if err == nil && !gone {
+		return errLater
 	}
-	return later, nil
+	return err
 }
 
 func (u *unpacker) gone(ctx context.Context, stream string, sequence uint64) (bool, error) {

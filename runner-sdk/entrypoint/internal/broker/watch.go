@@ -77,10 +77,9 @@ type watched struct {
 	subject  string
 	consumer plan.Source // one of its consumers
 
-	away   time.Time   // since when JetStream has said that there is no such thing
-	drops  atomic.Bool // it keeps silent about what it is sent, and will for as long as the broker runs
-	probed time.Time   // when something that is to be refused was sent last
-	again  atomic.Bool // that was answered
+	away   time.Time    // since when JetStream has said that there is no such thing
+	drops  atomic.Bool  // it keeps silent about what it is sent, and will for as long as the broker runs
+	probed atomic.Int64 // when something that is to be refused was sent, in Unix nanoseconds; 0: none is under way
 }
 
 func (w *watch) look(ctx context.Context) {
@@ -89,7 +88,7 @@ func (w *watch) look(ctx context.Context) {
 		w.probes.Clear() // their answers are lost
 		for _, s := range w.streams {
 			s.drops.Store(false) // it may be another server, or the same one that was restarted
-			s.again.Store(true)
+			s.probed.Store(0)
 		}
 	}
 	if w.doubt.Swap(false) {
@@ -100,9 +99,6 @@ func (w *watch) look(ctx context.Context) {
 		}
 	}
 	for _, s := range w.streams {
-		if s.again.Swap(false) {
-			s.probed = time.Time{}
-		}
 		w.probe(s)
 	}
 }
@@ -141,7 +137,7 @@ func (w *watch) gone(s *watched, reason string) {
 // probe finds out whether a stream that owes confirmations has lost the messages.
 func (w *watch) probe(s *watched) {
 	oldest := w.sink.Unconfirmed(s.subject)
-	if s.drops.Load() || oldest.IsZero() || time.Since(oldest) < owing || time.Since(s.probed) < probing || w.Replicated() {
+	if s.drops.Load() || oldest.IsZero() || time.Since(oldest) < owing || time.Since(time.Unix(0, s.probed.Load())) < probing || w.Replicated() {
 		return // where there are replicas, what is refused does not wait for what is stored
 	}
 	w.doubt.Store(true) // there may be no such stream, and somebody else who listens
@@ -150,11 +146,12 @@ func (w *watch) probe(s *watched) {
 	message := nats.NewMsg(s.subject)
 	message.Reply = w.inbox + id
 	message.Header.Set(headerExpectedStream, noStream)
-	s.probed = time.Now()
-	w.probes.Store(id, &probe{s, s.probed})
+	now := time.Now()
+	s.probed.Store(now.UnixNano())
+	w.probes.Store(id, probe{s, now})
 	if err := w.conn.PublishMsg(message); err != nil {
 		w.probes.Delete(id)
-		s.probed = time.Time{}
+		s.probed.Store(0)
 	}
 }
 
@@ -170,10 +167,10 @@ func (b *Broker) refused(id string, msg *nats.Msg) {
 	if !there || msg.Header.Get("Status") != "" {
 		return
 	}
-	p := found.(*probe)
+	p := found.(probe)
 	if b.sink.Overtaken(p.of.subject, p.sent) {
 		p.of.drops.Store(true)
 		b.sink.Outage(p.of.subject, "stream "+p.of.consumer.Stream+" loses what it is sent, as when its disk is full or broken")
 	}
-	p.of.again.Store(true)
+	p.of.probed.Store(0)
 }

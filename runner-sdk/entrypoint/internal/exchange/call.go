@@ -23,11 +23,6 @@ import (
 const (
 	firstResend = 50 * time.Millisecond // it was not sent, or not taken
 	lastResend  = 500 * time.Millisecond
-
-	// A broker that is up confirms in the end. So long it may take before a message counts as lost; where streams have
-	// replicas, a change of leader may lose one for good.
-	patience           = 30 * time.Second
-	patienceReplicated = 5 * time.Second
 )
 
 // Call is one request from its arrival to its answer. It belongs to one goroutine.
@@ -96,7 +91,7 @@ func (c *Call) wait(ctx context.Context, body []byte) (wire.Reply, error) {
 		if err != nil {
 			return later(&resend, lastResend)
 		}
-		return time.Now().Add(c.x.patience())
+		return time.Now().Add(wire.Patience(c.x.broker.Replicated()))
 	}
 	next := send()
 	timer := time.NewTimer(time.Until(earlier(next, c.deadline(end))))

@@ -128,14 +128,6 @@ func (x *Exchange) order(subject string) *order {
 	return o.(*order)
 }
 
-// patience is how long a message may go unconfirmed before it counts as lost.
-func (x *Exchange) patience() time.Duration {
-	if x.broker.Replicated() {
-		return patienceReplicated
-	}
-	return patience
-}
-
 // Start lets requests in: everything that handles them is there.
 func (x *Exchange) Start() { x.phase.CompareAndSwap(starting, serving) }
 
@@ -211,7 +203,7 @@ func (x *Exchange) Later(requestID, reason string) {
 		return
 	}
 	call.order.forget(call)
-	if reason != "" && call.order.declined(reason) != "" {
+	if reason != "" && call.order.declined(reason) {
 		call.refuse(Refusal{Away: true, Text: reason})
 		return
 	}

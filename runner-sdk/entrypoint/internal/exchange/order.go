@@ -103,8 +103,8 @@ func (o *order) remove(c *Call) {
 	}
 }
 
-// declined says that the broker cannot store anything at the moment. It returns the reason once that has lasted.
-func (o *order) declined(reason string) string {
+// declined says that the broker cannot store anything at the moment. It reports whether that has lasted.
+func (o *order) declined(reason string) (lastingly bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
@@ -112,15 +112,11 @@ func (o *order) declined(reason string) string {
 		o.no.since = now
 	}
 	o.no.reason, o.no.last = reason, now
-	return o.lastingly(now)
+	return o.no.lasts(now)
 }
 
-// lastingly needs the lock.
-func (o *order) lastingly(now time.Time) string {
-	if now.Sub(o.no.last) > declinedOnce || now.Sub(o.no.since) < declinedFor {
-		return ""
-	}
-	return o.no.reason
+func (r refusing) lasts(now time.Time) bool {
+	return now.Sub(r.last) <= declinedOnce && now.Sub(r.since) >= declinedFor
 }
 
 // away tells why the stream stores nothing, "" when it does as far as is known.
@@ -134,10 +130,10 @@ func (o *order) away() string {
 func (o *order) trouble() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.outage != "" {
-		return o.outage
+	if o.outage == "" && o.no.lasts(time.Now()) {
+		return o.no.reason
 	}
-	return o.lastingly(time.Now())
+	return o.outage
 }
 
 // setAway reports whether that is news.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/nats-io/nats.go"
 )
@@ -23,9 +22,9 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("the broker refuses: %s (%d)", r.Description, r.Code)
 }
 
-func isRefusal(err error, codes ...int) bool {
+func isRefusal(err error, code int) bool {
 	refusal, ok := errors.AsType[*Refusal](err)
-	return ok && slices.Contains(codes, refusal.Code)
+	return ok && refusal.Code == code
 }
 
 func read(msg *nats.Msg) (Outcome, error) {

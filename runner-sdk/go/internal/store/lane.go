@@ -14,11 +14,6 @@ import (
 const (
 	lookEach = 250 * time.Millisecond
 
-	// A broker that is up confirms in the end. So long it may take before a message counts as lost; where streams have
-	// replicas, a change of leader may lose one for good.
-	patience           = 30 * time.Second
-	patienceReplicated = 5 * time.Second
-
 	sayAfter = 5 * time.Second // without a confirmation
 
 	// How many messages are unconfirmed at a time follows how long confirmations take.

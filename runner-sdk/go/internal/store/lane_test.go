@@ -11,10 +11,11 @@ import (
 
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
-// wire is a connection in a test's hand: what is sent, and how to answer it.
-type wire struct {
+// cable is a connection in a test's hand: what is sent, and how to answer it.
+type cable struct {
 	t       *testing.T
 	away    bool
 	sent    []string // ids, in the order in which they were sent
@@ -22,8 +23,8 @@ type wire struct {
 	store   *Store
 }
 
-func newWire(t *testing.T) *wire {
-	w := &wire{t: t}
+func newCable(t *testing.T) *cable {
+	w := &cable{t: t}
 	w.store = &Store{log: logline.New(io.Discard, logline.Options{}), lanes: make(map[string]*lane)}
 	w.store.send = func(msg *nats.Msg, then func(*nats.Msg)) error {
 		if w.away {
@@ -36,7 +37,7 @@ func newWire(t *testing.T) *wire {
 	return w
 }
 
-func (w *wire) begin(ids ...string) *Saving {
+func (w *cable) begin(ids ...string) *Saving {
 	records := make([]Record, 0, len(ids))
 	for _, id := range ids {
 		records = append(records, Record{Stream: "out", ID: id, Subject: "out.x", Header: map[string][]string{}})
@@ -45,17 +46,17 @@ func (w *wire) begin(ids ...string) *Saving {
 }
 
 // confirm confirms what was sent i-th.
-func (w *wire) confirm(i int) {
+func (w *cable) confirm(i int) {
 	w.answers[i](&nats.Msg{Data: []byte(`{"stream":"out","seq":` + strconv.Itoa(i+1) + `}`)})
 }
 
-func (w *wire) refuse(i, code int) {
+func (w *cable) refuse(i, code int) {
 	w.answers[i](&nats.Msg{Data: []byte(`{"error":{"err_code":` + strconv.Itoa(code) + `,"description":"no"},"stream":"out","seq":0}`)})
 }
 
-func (w *wire) lane() *lane { return w.store.lane("out") }
+func (w *cable) lane() *lane { return w.store.lane("out") }
 
-func (w *wire) stored(saving *Saving) []Outcome {
+func (w *cable) stored(saving *Saving) []Outcome {
 	w.t.Helper()
 	outcomes, err := saving.Finish(w.t.Context())
 	require.NoError(w.t, err)
@@ -63,9 +64,9 @@ func (w *wire) stored(saving *Saving) []Outcome {
 }
 
 func TestWhatIsSlowIsSentOnce(t *testing.T) {
-	w := newWire(t)
+	w := newCable(t)
 	saving := w.begin("a", "b")
-	w.lane().look(time.Now().Add(patience - time.Second))
+	w.lane().look(time.Now().Add(wire.Patience(false) - time.Second))
 	w.confirm(0)
 	w.confirm(1)
 	require.Equal(t, []Outcome{{Sequence: 1}, {Sequence: 2}}, w.stored(saving))
@@ -73,7 +74,7 @@ func TestWhatIsSlowIsSentOnce(t *testing.T) {
 }
 
 func TestWhatIsOvertakenIsSentAtOnceAgain(t *testing.T) {
-	w := newWire(t)
+	w := newCable(t)
 	first, second := w.begin("a", "b", "c"), w.begin("d")
 	w.confirm(0)
 	w.confirm(3)
@@ -87,7 +88,7 @@ func TestWhatIsOvertakenIsSentAtOnceAgain(t *testing.T) {
 }
 
 func TestARefusalOvertakesNothing(t *testing.T) {
-	w := newWire(t)
+	w := newCable(t)
 	first, second := w.begin("a"), w.begin("b")
 	w.refuse(1, 10077)
 	require.Equal(t, []string{"a", "b"}, w.sent)
@@ -105,7 +106,7 @@ func TestARefusalOvertakesNothing(t *testing.T) {
 }
 
 func TestALostConnectionLosesEverythingAndItIsSentInOrderWhenItIsBack(t *testing.T) {
-	w := newWire(t)
+	w := newCable(t)
 	saving := w.begin("a", "b")
 	w.away = true
 	w.answers[1](nil)
@@ -124,11 +125,11 @@ func TestALostConnectionLosesEverythingAndItIsSentInOrderWhenItIsBack(t *testing
 
 func TestWhatIsNeverConfirmedIsSentAgainAfterALongTime(t *testing.T) {
 	for _, replicated := range []bool{false, true} {
-		w := newWire(t)
-		after := patience
+		w := newCable(t)
+		after := wire.Patience(false)
 		if replicated {
 			w.store.Replicated()
-			after = patienceReplicated
+			after = wire.Patience(true)
 		}
 		saving := w.begin("a")
 		w.lane().look(time.Now().Add(after - time.Second))
@@ -141,7 +142,7 @@ func TestWhatIsNeverConfirmedIsSentAgainAfterALongTime(t *testing.T) {
 }
 
 func TestHowMuchIsUnconfirmedFollowsConfirmations(t *testing.T) {
-	w := newWire(t)
+	w := newCable(t)
 	for i := range 4 * firstWindow {
 		w.begin(strconv.Itoa(i))
 	}
@@ -161,7 +162,7 @@ func TestHowMuchIsUnconfirmedFollowsConfirmations(t *testing.T) {
 }
 
 func TestWhatNobodyWaitsForIsNotSent(t *testing.T) {
-	w := newWire(t)
+	w := newCable(t)
 	w.away = true
 	saving := w.begin("a", "b")
 	w.lane().forget(saving.all[:1])

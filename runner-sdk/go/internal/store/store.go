@@ -14,6 +14,7 @@ import (
 
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
 // Headers by which messages are known in the log.
@@ -129,10 +130,7 @@ func (s *Store) lane(stream string) *lane {
 func (s *Store) patience() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.replicated {
-		return patienceReplicated
-	}
-	return patience
+	return wire.Patience(s.replicated)
 }
 
 // Saving is records on their way.
