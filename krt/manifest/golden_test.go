@@ -75,3 +75,32 @@ message Response {}
 		})
 	}
 }
+
+func TestWhatHasExpiredIsDroppedUnlessTheWorkflowSaysFinish(t *testing.T) {
+	tests := map[string]string{
+		"krt.yml": `version: demo-v1
+workflows:
+  - {name: a, entrypoint: A, exitpoint: n, nodes: &n [{name: n, image: x, src: bin/n, subscriptions: [entrypoint]}]}
+  - {name: b, entrypoint: B, exitpoint: n, nodes: *n, expired: drop}
+  - {name: c, entrypoint: C, exitpoint: n, nodes: *n, expired: finish}
+`,
+		"kre.yaml": `version: demo-v1
+nodes: [{name: n, image: x, src: bin/n}]
+workflows:
+  - {name: a, sequential: [n]}
+  - {name: b, sequential: [n], expired: drop}
+  - {name: c, sequential: [n], expired: finish}
+`,
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			m, problems := manifest.Parse(name, []byte(text))
+			require.NoError(t, problems.Err())
+			var expired []string
+			for _, w := range m.Workflows {
+				expired = append(expired, w.Expired)
+			}
+			require.Equal(t, []string{manifest.ExpiredDrop, manifest.ExpiredDrop, manifest.ExpiredFinish}, expired)
+		})
+	}
+}

@@ -18,6 +18,12 @@ const (
 	V2 Format = "v2"
 )
 
+// What becomes of a message past its request's deadline.
+const (
+	ExpiredDrop   = "drop"   // it is not run any more if its caller is known to have gone without an answer
+	ExpiredFinish = "finish" // it runs to its end
+)
+
 // Entrypoint is the name by which a subscription means the caller's requests.
 const Entrypoint = "entrypoint"
 
@@ -27,6 +33,7 @@ const (
 	DefaultTimeout     = 30 * time.Second
 	DefaultMaxAttempts = 5
 	DefaultReplicas    = 1
+	DefaultExpired     = ExpiredDrop
 )
 
 // Manifest is a manifest of either format, defaults filled in.
@@ -59,6 +66,7 @@ type Workflow struct {
 	Timeout     time.Duration `json:"-"`         // in JSON a Go duration, e.g. "30s"
 	MaxAttempts int           `json:"maxAttempts"`
 	AttemptsSet bool          `json:"attemptsSet"` // MaxAttempts was written, not assumed
+	Expired     string        `json:"expired"`     // ExpiredDrop or ExpiredFinish
 	Nodes       []Node        `json:"nodes"`
 
 	path string // where it was written

@@ -26,7 +26,7 @@ func (n *roster) add(name, id string) {
 
 // workflowKeys are what a workflow of either format may hold besides its nodes.
 func workflowKeys(more ...string) []string {
-	return append([]string{"name", "entrypoint", "delivery", "timeout", "maxAttempts"}, more...)
+	return append([]string{"name", "entrypoint", "delivery", "timeout", "maxAttempts", "expired"}, more...)
 }
 
 // chainKeys all name the nodes of a workflow of the first format, which was published with each spelling.
@@ -47,7 +47,7 @@ func (r *reader) workflowItems(o object) []value {
 
 // workflow reads what both formats have in common.
 func (r *reader) workflow(o object, workflows *names) Workflow {
-	w := Workflow{Timeout: DefaultTimeout, MaxAttempts: DefaultMaxAttempts, Nodes: []Node{}, path: o.path}
+	w := Workflow{Timeout: DefaultTimeout, MaxAttempts: DefaultMaxAttempts, Expired: DefaultExpired, Nodes: []Node{}, path: o.path}
 	if v, ok := o.need("name", "the workflow's name"); ok {
 		if w.Name, w.ID = r.name(v, r.limit()); w.Name != "" {
 			workflows.add(r, v, w.Name, w.ID)
@@ -66,6 +66,11 @@ func (r *reader) workflow(o object, workflows *names) Workflow {
 	if v, ok := o.get("maxAttempts"); ok {
 		if attempts, ok := r.positive(v); ok {
 			w.MaxAttempts, w.AttemptsSet = attempts, true
+		}
+	}
+	if v, ok := o.get("expired"); ok {
+		if expired := r.oneOf(v, ExpiredDrop, ExpiredFinish); expired != "" {
+			w.Expired = expired
 		}
 	}
 	return w

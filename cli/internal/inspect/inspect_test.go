@@ -34,6 +34,7 @@ workflows:
     exitpoint: train
     timeout: 2m
     maxAttempts: 1
+    expired: finish
     nodes:
       - {name: train, image: x, src: src/etl/main.py, subscriptions: [entrypoint]}
 `
@@ -84,7 +85,7 @@ entrypoint
    │     └─ exitpoint                     ×1  bin/exitpoint        answers the caller
    └─ exitpoint                           see above
 
-train  rpc Train, timeout 2m0s, 1 attempt
+train  rpc Train, timeout 2m0s, 1 attempt, what has expired is finished
 entrypoint
 └─ train    ×1  src/etl/main.py  answers the caller
 
@@ -92,7 +93,7 @@ entrypoint
    1.5 KiB  bin/exitpoint  executable
        0 B  bin/repairs_handler  executable
        0 B  bin/stats_storer  executable
-     977 B  krt.yml
+     997 B  krt.yml
       11 B  src/etl/main.py
 
 left out

@@ -28,6 +28,9 @@ func (r row) width() int {
 func (p printer) workflow(w manifest.Workflow) {
 	title := p.Paint(look.Bold, w.Name)
 	facts := fmt.Sprintf("rpc %s, timeout %s, %s", w.RPC, w.Timeout, look.Count(w.MaxAttempts, "attempt"))
+	if w.Expired == manifest.ExpiredFinish {
+		facts += ", what has expired is finished"
+	}
 	p.Line("")
 	p.Line("%s  %s", title, p.Paint(look.Dim, facts))
 	rows := []row{{name: manifest.Entrypoint}}
