@@ -49,6 +49,7 @@ func (p *Plan) workflow(g graph) {
 		Name: g.Name, ID: g.ID, RPC: g.RPC,
 		Stream: g.entryStream(), Subject: g.entry(),
 		TimeoutMs: g.Timeout.Milliseconds(),
+		Expired:   unlessDrop(g.Expired),
 	}
 	onPath := g.onPath()
 	for _, n := range g.Nodes {
@@ -61,6 +62,7 @@ func (p *Plan) workflow(g graph) {
 			OnPath:      onPath[n.Name],
 			MaxAttempts: g.MaxAttempts,
 			TimeoutMs:   g.Timeout.Milliseconds(),
+			Expired:     unlessDrop(g.Expired),
 			Output:      g.output(n),
 			Parcels:     g.parcels(n),
 			DeadLetters: DeadLetters{Stream: deadStream(p.Version), Subject: g.dead(n.ID)},
@@ -80,6 +82,14 @@ func (p *Plan) workflow(g graph) {
 		p.Nodes = append(p.Nodes, config)
 	}
 	p.Entrypoint.Workflows = append(p.Entrypoint.Workflows, target)
+}
+
+// unlessDrop is empty for what every plan meant before a manifest could say otherwise, so that those plans stay as they were.
+func unlessDrop(expired string) string {
+	if expired == manifest.ExpiredDrop {
+		return ""
+	}
+	return expired
 }
 
 // pushingBack is a stream that refuses when it is full, down to the entry, and forgets what every subscriber has handled.

@@ -63,7 +63,7 @@ type Entrypoint struct {
 	Workflows []EntrypointTarget `json:"workflows"`
 }
 
-// EntrypointTarget is a workflow as the entrypoint sees it.
+// EntrypointTarget is a workflow as the entrypoint sees it. Expired is what it is at Node.
 type EntrypointTarget struct {
 	Name      string   `json:"name"` // as written
 	ID        string   `json:"id"`   // mapped
@@ -71,10 +71,13 @@ type EntrypointTarget struct {
 	Stream    string   `json:"stream"`
 	Subject   string   `json:"subject"`
 	TimeoutMs int64    `json:"timeoutMs"`
+	Expired   string   `json:"expired,omitempty"`
 	Consumers []Source `json:"consumers"` // all of them must exist before the entrypoint is ready
 }
 
-// Node is the configuration of a node, as runner-sdk/spec/protocol.md tells it.
+// Node is the configuration of a node, as runner-sdk/spec/protocol.md tells it. Expired is what becomes of a message past
+// its request's deadline; finish: it runs to its end; absent, which is drop: it is not run any more if its caller is known
+// to have gone without an answer.
 type Node struct {
 	Version     string      `json:"version"`
 	Workflow    string      `json:"workflow"`
@@ -85,6 +88,7 @@ type Node struct {
 	OnPath      bool        `json:"onPath"`
 	MaxAttempts int         `json:"maxAttempts"`
 	TimeoutMs   int64       `json:"timeoutMs"`
+	Expired     string      `json:"expired,omitempty"`
 	Sources     []Source    `json:"sources"`
 	Output      *Output     `json:"output,omitempty"`
 	Parcels     *Parcels    `json:"parcels,omitempty"` // there if Output is

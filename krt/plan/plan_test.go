@@ -25,7 +25,9 @@ func load(t *testing.T, name string) *plan.Plan {
 	return plan.New(m)
 }
 
-func cases() []string { return []string{"published-v1", "published-v2", "diamond", "fan-out"} }
+func cases() []string {
+	return []string{"published-v1", "published-v2", "diamond", "fan-out", "finish"}
+}
 
 func TestPlansAreAsTheyWere(t *testing.T) {
 	for _, name := range cases() {

@@ -46,6 +46,7 @@ type Node struct {
 	OnPath      bool        `json:"onPath"` // the exitpoint can be reached from here, or is this node
 	MaxAttempts int         `json:"maxAttempts"`
 	TimeoutMs   int64       `json:"timeoutMs"`
+	Expired     string      `json:"expired"` // what becomes of a message past its request's deadline: see Finishes
 	Sources     []Source    `json:"sources"`
 	Output      *Output     `json:"output"`  // nil when nobody subscribes to this node
 	Parcels     *Parcels    `json:"parcels"` // there if Output is
@@ -94,6 +95,10 @@ func (n Node) Bound() []Source {
 
 // Timeout is how long a caller of this workflow waits when its message does not say.
 func (n Node) Timeout() time.Duration { return time.Duration(n.TimeoutMs) * time.Millisecond }
+
+// Finishes reports whether a message past its request's deadline runs to its end. Else it is not run any more if its caller
+// is known to have gone without an answer.
+func (n Node) Finishes() bool { return n.Expired == "finish" }
 
 // Read collects the configuration of this process from its environment.
 func Read(getenv func(string) string) (Process, error) {

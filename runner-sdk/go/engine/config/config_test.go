@@ -89,3 +89,11 @@ func TestConfigurationThatIsWrongIsNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestOnlyTheWordFinishFinishesWhatHasExpired(t *testing.T) {
+	for written, finishes := range map[string]bool{"": false, `"expired": "drop",`: false, `"expired": "finish",`: true} {
+		process, err := read(t, strings.Replace(whole, `"maxAttempts"`, written+`"maxAttempts"`, 1))
+		require.NoError(t, err)
+		require.Equal(t, finishes, process.Node.Finishes(), written)
+	}
+}
