@@ -34,6 +34,7 @@ type Options struct {
 	Hands   Hands
 	// DrainFor is how long a terminating process may take to finish; 0 is 25 s.
 	DrainFor time.Duration
+	Observer Observer // nil: nobody
 }
 
 // engine is a node that runs.
@@ -56,6 +57,7 @@ type engine struct {
 	unheard  sync.Map       // channels nobody listens to that were sent to
 	suspects suspects
 	lost     chan error // has what ends the node by itself
+	observer Observer   // never nil
 }
 
 // Run runs a node until ctx ends, and then finishes what it has begun. An error means that it could not run.
@@ -87,6 +89,7 @@ func Run(ctx context.Context, o Options) error {
 		under:   newUnderWay(),
 		lost:    make(chan error, 1), // the first counts
 	}
+	e.observer = orNobody(o.Observer)
 	e.slow = newSlowness(e)
 	if replicated {
 		e.store.Replicated()

@@ -105,6 +105,9 @@ func (e *engine) putAside(ctx context.Context, id string, d *pull.Delivery, lett
 		e.log.Write(logline.Record{Level: logline.Error, Message: "a message is lost: it is too large to be kept as a dead letter", Err: err.Error()})
 		return nil
 	}
+	if err == nil {
+		e.observer.DeadLetter()
+	}
 	return err
 }
 

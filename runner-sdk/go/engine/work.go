@@ -107,6 +107,7 @@ func (e *engine) returned(hard context.Context, run *run, end Ending, failure er
 		run.spent = time.Since(run.began)
 	}
 	e.pull.Returned(run.delivery, run.spent)
+	e.observer.Attempt(run.spent, failure != nil)
 	if failure == nil || hard.Err() != nil {
 		return
 	}
