@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -25,14 +26,14 @@ const (
 
 // bind waits until the broker has told of every source that it is there, and whether any has replicas. A source that is not
 // there is an error.
-func bind(ctx context.Context, conn *broker.Conn, log *logline.Log, sources []config.Source) (replicated bool, err error) {
+func bind(ctx context.Context, conn *broker.Conn, log *logline.Log, clock *clock, sources []config.Source) (replicated bool, err error) {
 	for _, source := range sources {
 		for try := 1; ; try++ {
-			there, replicas, err := look(ctx, conn, source)
-			if err == nil && !there {
+			seen, err := look(ctx, conn, clock, source)
+			if err == nil && !seen.there {
 				return false, missing(source)
 			}
-			replicated = replicated || replicas
+			replicated = replicated || seen.replicated
 			if err == nil {
 				break
 			}
@@ -53,14 +54,31 @@ func missing(source config.Source) error {
 	return fmt.Errorf("the broker has no consumer %q of stream %q: the version has to be prepared before its nodes start", source.Consumer, source.Stream)
 }
 
-// look asks the broker for a consumer. An error means that it did not say.
-func look(ctx context.Context, conn *broker.Conn, source config.Source) (there, replicated bool, err error) {
+// sight is what the broker tells of a consumer.
+type sight struct {
+	there, replicated bool
+	pending           int64  // messages that it has not delivered yet
+	next              uint64 // sequence that the first of those has at least
+	filter            string // subjects of its messages
+}
+
+// look asks the broker for a consumer, and by the way for its time. An error means that it did not say.
+func look(ctx context.Context, conn *broker.Conn, clock *clock, source config.Source) (sight, error) {
 	question := &nats.Msg{Subject: "$JS.API.CONSUMER.INFO." + source.Stream + "." + source.Consumer}
 	msg, err := conn.Ask(question).Wait(ctx, lookWait)
 	if err != nil {
-		return false, false, err // bind says what it was about
+		return sight{}, err // bind says what it was about
 	}
+	now := time.Now()
 	var answer struct {
+		Time      time.Time `json:"ts"`
+		Pending   int64     `json:"num_pending"`
+		Delivered struct {
+			Sequence uint64 `json:"stream_seq"`
+		} `json:"delivered"`
+		Config struct {
+			Filter string `json:"filter_subject"`
+		} `json:"config"`
 		Cluster struct {
 			Replicas []json.RawMessage `json:"replicas"`
 		} `json:"cluster"`
@@ -70,15 +88,19 @@ func look(ctx context.Context, conn *broker.Conn, source config.Source) (there, 
 		} `json:"error"`
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return false, false, fmt.Errorf("reading the broker's answer: %w", err)
+		return sight{}, fmt.Errorf("reading the broker's answer: %w", err)
 	}
+	clock.set(answer.Time, now)
 	switch {
 	case answer.Error == nil:
-		return true, len(answer.Cluster.Replicas) > 0, nil
+		return sight{
+			there: true, replicated: len(answer.Cluster.Replicas) > 0,
+			pending: answer.Pending, next: answer.Delivered.Sequence + 1, filter: cmp.Or(answer.Config.Filter, ">"),
+		}, nil
 	case answer.Error.Code == noConsumer, answer.Error.Code == noStream:
-		return false, false, nil
+		return sight{}, nil
 	default:
-		return false, false, fmt.Errorf("the broker refuses: %s (%d)", answer.Error.Description, answer.Error.Code)
+		return sight{}, fmt.Errorf("the broker refuses: %s (%d)", answer.Error.Description, answer.Error.Code)
 	}
 }
 
@@ -93,10 +115,10 @@ func (e *engine) watch(ctx context.Context) {
 			return
 		}
 		for i, source := range sources {
-			there, _, err := look(ctx, e.conn, source)
+			seen, err := look(ctx, e.conn, e.clock, source)
 			switch {
 			case err != nil:
-			case there:
+			case seen.there:
 				misses[i] = 0
 			default:
 				if misses[i]++; misses[i] == goneFor {

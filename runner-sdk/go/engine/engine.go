@@ -39,15 +39,19 @@ type Options struct {
 
 // engine is a node that runs.
 type engine struct {
-	node  config.Node
-	log   *logline.Log
-	hands Hands
-	conn  *broker.Conn
-	store *store.Store
-	pull  *pull.Puller
-	boxes *unpacker // nil: nobody subscribes to the node
-	slow  *slowness
-	ready readiness
+	node    config.Node
+	log     *logline.Log
+	hands   Hands
+	conn    *broker.Conn
+	store   *store.Store
+	pull    *pull.Puller
+	boxes   *unpacker // nil: nobody subscribes to the node
+	watcher *watcher
+	ready   readiness
+
+	clock  *clock
+	expiry *expiry
+	load   load
 
 	maxBody  int
 	slots    chan struct{} // one for each run whose attempt is under way or that waits for confirmations
@@ -71,7 +75,8 @@ func Run(ctx context.Context, o Options) error {
 		return ifNotToldToEnd(ctx, err)
 	}
 	defer conn.Close()
-	replicated, err := bind(ctx, conn, o.Log, process.Node.Bound())
+	clock := &clock{}
+	replicated, err := bind(ctx, conn, o.Log, clock, process.Node.Bound())
 	if err != nil {
 		return ifNotToldToEnd(ctx, err)
 	}
@@ -84,13 +89,15 @@ func Run(ctx context.Context, o Options) error {
 		store:   store.New(conn, o.Log),
 		pull:    pull.New(conn, o.Log, consumers),
 		ready:   readiness{file: process.ReadyFile, log: o.Log},
+		clock:   clock,
+		expiry:  newExpiry(conn, o.Log, orNobody(o.Observer)),
 		maxBody: conn.Limit() - headerRoom,
 		slots:   make(chan struct{}, maxPending),
 		under:   newUnderWay(),
 		lost:    make(chan error, 1), // the first counts
 	}
 	e.observer = orNobody(o.Observer)
-	e.slow = newSlowness(e)
+	e.watcher = newWatcher(e)
 	if replicated {
 		e.store.Replicated()
 	}
@@ -132,8 +139,9 @@ func (e *engine) run(ctx context.Context, drainFor time.Duration) error {
 		return fmt.Errorf("asking for messages: %w", err)
 	}
 	helpers.Go(func() { e.pull.Keep(hard) })
-	helpers.Go(func() { e.slow.watch(hard) })
+	helpers.Go(func() { e.watcher.watch(hard) })
 	helpers.Go(func() { e.watch(ctx) })
+	helpers.Go(func() { e.load.keep(hard, e) })
 	worked := make(chan struct{})
 	told, tell := context.WithCancel(ctx)
 	defer tell()
@@ -159,12 +167,12 @@ func (e *engine) run(ctx context.Context, drainFor time.Duration) error {
 func (e *engine) Down(reason string) {
 	e.ready.goDown()
 	e.pull.Pause()
-	e.slow.down(reason)
+	e.watcher.down(reason)
 }
 
 // Up implements Events.
 func (e *engine) Up() {
-	e.slow.down("")
+	e.watcher.down("")
 	e.pull.Resume()
 	e.ready.comeUp()
 }

@@ -37,7 +37,7 @@ type Events interface {
 type Attempt struct {
 	Exchange *exchange.Exchange
 	Context  context.Context // ends when the process can wait no longer
-	Deadline time.Time       // when the caller's wait is over
+	Deadline time.Time       // when the caller's wait for what the handler does is over; zero: nobody waits for it
 
 	Began func()       // to be called once, when the handler begins
 	Ended func(Ending) // to be called once, in any case

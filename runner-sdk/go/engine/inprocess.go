@@ -33,7 +33,14 @@ func (h *InProcess) Open(ctx context.Context, _ int, _ Events) error { return h.
 // Begin implements Hands: it returns when the handler has.
 func (h *InProcess) Begin(a *Attempt) {
 	a.Began()
-	err := h.call(a.Context, func(ctx context.Context) error { return h.handle(ctx, a.Exchange) })
+	err := h.call(a.Context, func(ctx context.Context) error {
+		if !a.Deadline.IsZero() {
+			var end func()
+			ctx, end = await(ctx, a.Deadline, a.Exchange.Early)
+			defer end()
+		}
+		return h.handle(ctx, a.Exchange)
+	})
 	a.Ended(Ending{Err: err, Stack: stackOf(err)})
 }
 

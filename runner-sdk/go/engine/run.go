@@ -16,9 +16,11 @@ type run struct {
 	delivery *pull.Delivery
 	input    wire.Message
 	id       string
+	deadline time.Time     // when the caller's wait is over, by this process's clock
 	began    time.Time     // of the last attempt's handler
 	spent    time.Duration // in the handler, in the last attempt
 	early    []*early      // early messages on their way to the caller
+	answered bool          // by the last attempt, or before it
 }
 
 func (e *engine) open(d *pull.Delivery) (*run, error) {
@@ -32,14 +34,10 @@ func (e *engine) open(d *pull.Delivery) (*run, error) {
 	if input.Timeout == 0 {
 		input.Timeout = e.node.Timeout()
 	}
-	return &run{delivery: d, input: input, id: input.RunID(e.node.Workflow, e.node.ID)}, nil
-}
-
-// deadline is when the caller's wait is over. It is reckoned in the broker's clock as far as the message came, and from
-// there on in this process's own.
-func (r *run) deadline() time.Time {
-	left := r.input.Timeout - r.delivery.Stored.Sub(r.input.AcceptedAt)
-	return r.delivery.Received.Add(left)
+	return &run{
+		delivery: d, input: input, id: input.RunID(e.node.Workflow, e.node.ID),
+		answered: input.Answered, deadline: e.clock.own(input.AcceptedAt.Add(input.Timeout)),
+	}, nil
 }
 
 // common returns what all messages have in common that run sends.
@@ -48,6 +46,7 @@ func (e *engine) common(run *run) wire.Message {
 	m.Sender = e.node.Name
 	m.Timing = run.input.Timing.Append(e.node.Name, run.spent)
 	m.Resend = 0
+	m.Answered = run.answered
 	m.ID, m.Kind, m.Body = "", wire.OK, nil
 	return m
 }

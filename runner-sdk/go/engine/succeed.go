@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/exchange"
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/store"
@@ -16,6 +17,7 @@ func (e *engine) succeed(ctx context.Context, run *run, result exchange.Result) 
 		return func() error { return nil }
 	}
 	outputs := result.Outputs
+	run.answered = run.input.Answered || result.Early || slices.ContainsFunc(outputs, e.isAnswer)
 	if result.Forward {
 		outputs = []exchange.Output{{Kind: wire.Error, Body: run.input.Body}}
 	}
@@ -40,10 +42,15 @@ func (e *engine) succeed(ctx context.Context, run *run, result exchange.Result) 
 	}
 }
 
+// isAnswer reports whether the caller is sent an output.
+func (e *engine) isAnswer(o exchange.Output) bool {
+	return e.node.Exitpoint && (o.Kind == wire.OK && o.Channel == "" || o.Kind == wire.Error)
+}
+
 // answerCaller sends the caller what the exitpoint has for it, and waits for the early messages on their way to it.
 func (e *engine) answerCaller(ctx context.Context, run *run, outputs []exchange.Output) (answered bool, err error) {
 	for _, o := range outputs {
-		if !e.node.Exitpoint || !(o.Kind == wire.OK && o.Channel == "" || o.Kind == wire.Error) {
+		if !e.isAnswer(o) {
 			continue
 		}
 		if err := e.answer(ctx, run, e.envelope(run, o.Kind, o.Body, run.spent)); err != nil {

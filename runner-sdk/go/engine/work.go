@@ -48,6 +48,8 @@ func (e *engine) take(told, hard context.Context, d *pull.Delivery) {
 	case d.Delivered >= suspicious || e.suspects.has(run.input.ID):
 		e.alone(told, hard, run)
 		e.free()
+	case e.late(run):
+		e.expire(hard, run)
 	default:
 		e.begin(hard, run, func(result exchange.Result, fate Fate) { e.follow(hard, run, result, fate) })
 	}
@@ -83,13 +85,13 @@ func (e *engine) begin(hard context.Context, run *run, then func(exchange.Result
 	}
 	e.under.add(1)
 	e.hands.Begin(&Attempt{
-		Exchange: x, Context: hard, Deadline: run.deadline(),
+		Exchange: x, Context: hard, Deadline: e.awaited(run),
 		Began: func() {
 			run.began = time.Now()
-			e.slow.begin(run)
+			e.watcher.begin(run)
 		},
 		Ended: func(end Ending) {
-			e.slow.end(run)
+			e.watcher.end(run)
 			result := x.Return(end.Err)
 			if end.Fate == Returned {
 				e.returned(hard, run, end, result.Err)
@@ -107,6 +109,7 @@ func (e *engine) returned(hard context.Context, run *run, end Ending, failure er
 		run.spent = time.Since(run.began)
 	}
 	e.pull.Returned(run.delivery, run.spent)
+	run.delivery.Failure, run.delivery.Asked = failure, false
 	e.observer.Attempt(run.spent, failure != nil)
 	if failure == nil || hard.Err() != nil {
 		return

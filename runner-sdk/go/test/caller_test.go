@@ -1,6 +1,7 @@
 package test
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -14,8 +15,10 @@ type caller struct {
 	b *bed
 
 	mu      sync.Mutex
-	replies []wire.Reply // as they came, repeated ones included
-	deaf    int          // replies still to be left unconfirmed
+	replies []wire.Reply      // as they came, repeated ones included
+	deaf    int               // replies still to be left unconfirmed
+	asked   []string          // request ids, as they came
+	gone    func(string) bool // whether a request ended unanswered; nil: none did
 }
 
 // caller begins to listen for replies, the first of which it does not confirm.
@@ -29,6 +32,10 @@ func (b *bed) caller(deaf int) *caller {
 }
 
 func (c *caller) receive(msg *nats.Msg) {
+	if ids, is, err := wire.ParseEndedQuestion(msg.Header, msg.Data); is {
+		c.answer(msg, ids, err)
+		return
+	}
 	reply, err := wire.ParseReply(msg.Header, msg.Data)
 	if err != nil {
 		c.b.t.Errorf("a reply that cannot be read: %v", err)
@@ -48,6 +55,25 @@ func (c *caller) receive(msg *nats.Msg) {
 		return
 	}
 	_ = msg.Respond(nil)
+}
+
+// answer answers a question.
+func (c *caller) answer(msg *nats.Msg, ids []string, err error) {
+	if err != nil {
+		c.b.t.Errorf("a question that cannot be read: %v", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, ids...)
+	_ = msg.Respond(wire.WriteIDs(slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return c.gone == nil || !c.gone(id) })))
+}
+
+// questions returns which requests were asked for so far.
+func (c *caller) questions() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.asked)
 }
 
 // all returns the replies so far.

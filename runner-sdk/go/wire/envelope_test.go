@@ -26,6 +26,7 @@ func whole() wire.Message {
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Tracestate:  "a=b",
 		Resend:      2,
+		Answered:    true,
 		Body:        []byte("body"),
 	}
 }

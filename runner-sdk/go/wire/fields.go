@@ -167,7 +167,7 @@ type headers struct {
 }
 
 func newHeaders() headers {
-	const most = 14 // as many as a message has, the broker's own id included
+	const most = 15 // as many as a message has, the broker's own id included
 	return headers{header: make(map[string][]string, most), values: make([]string, 0, most)}
 }
 

@@ -22,6 +22,7 @@ type Message struct {
 	Traceparent string
 	Tracestate  string
 	Resend      int    // how often a person has sent this message again
+	Answered    bool   // what came before it has answered the caller
 	Body        []byte // a serialized google.protobuf.Any
 }
 
@@ -43,6 +44,7 @@ func Parse(header map[string][]string, data []byte) (Message, error) {
 		Traceparent: f.text(HeaderTraceparent),
 		Tracestate:  f.text(HeaderTracestate),
 		Resend:      int(f.number(HeaderResend, math.MaxInt32)),
+		Answered:    f.number(HeaderAnswered, 1) == 1,
 		Body:        data,
 	}
 	switch m.Kind {
@@ -82,6 +84,9 @@ func (m Message) Header() map[string][]string {
 	h.set(HeaderTracestate, m.Tracestate)
 	if m.Resend > 0 {
 		h.set(HeaderResend, strconv.Itoa(m.Resend))
+	}
+	if m.Answered {
+		h.set(HeaderAnswered, "1")
 	}
 	return h.header
 }

@@ -20,6 +20,7 @@ const (
 	HeaderTiming       = "Kre-Timing"
 	HeaderLabel        = "Kre-Label"
 	HeaderResend       = "Kre-Resend"
+	HeaderAnswered     = "Kre-Answered"
 	HeaderSentAt       = "Kre-Sent-At"
 	HeaderError        = "Kre-Error"
 	HeaderAttempts     = "Kre-Attempts"

@@ -78,6 +78,13 @@ func (x *Exchange) SendBody(kind wire.Kind, channel string, body []byte) error {
 	return nil
 }
 
+// Early reports whether an early message was sent: the caller has been answered.
+func (x *Exchange) Early() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.early
+}
+
 // Forward says that the input, an error, is to be passed on unchanged as this node's own.
 func (x *Exchange) Forward() {
 	x.mu.Lock()

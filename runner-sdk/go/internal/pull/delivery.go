@@ -17,6 +17,8 @@ type Delivery struct {
 	Stored    time.Time // by the broker's clock
 	Received  time.Time // by this process's
 	Attempts  int       // by this process, so far
+	Failure   error     // of the last attempt
+	Asked     bool      // whether its caller still waits was asked since then
 
 	ack    string // subject
 	source int

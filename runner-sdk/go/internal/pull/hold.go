@@ -166,6 +166,26 @@ func (p *Puller) Drained(ctx context.Context) {
 	}
 }
 
+// Waiting tells of the messages that are held and wait for their turn, or for their next attempt, and when the oldest of them was
+// stored; and whether more may wait elsewhere: of some source nothing is asked for now.
+func (p *Puller) Waiting() (messages int, oldest time.Time, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.held {
+		if d.state != queued && d.state != postponed {
+			continue
+		}
+		messages++
+		if oldest.IsZero() || d.Stored.Before(oldest) {
+			oldest = d.Stored
+		}
+	}
+	for _, s := range p.sources {
+		more = more || s.asked == 0
+	}
+	return messages, oldest, more
+}
+
 // Held returns how many messages are held.
 func (p *Puller) Held() int {
 	p.mu.Lock()

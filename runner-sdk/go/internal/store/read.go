@@ -106,10 +106,11 @@ func (s *Store) ask(ctx context.Context, subject string, question any, read func
 func readRecord(msg *nats.Msg) (Record, error) {
 	var answer struct {
 		Message struct {
-			Subject  string `json:"subject"`
-			Sequence uint64 `json:"seq"`
-			Header   []byte `json:"hdrs"`
-			Body     []byte `json:"data"`
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Body     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
 		} `json:"message"`
 		Error *Refusal `json:"error"`
 	}
@@ -128,5 +129,6 @@ func readRecord(msg *nats.Msg) (Record, error) {
 	}
 	return Record{
 		Sequence: answer.Message.Sequence, Subject: answer.Message.Subject, Header: header, Body: answer.Message.Body,
+		Stored: answer.Message.Time,
 	}, nil
 }

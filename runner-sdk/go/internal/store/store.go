@@ -38,6 +38,7 @@ type Record struct {
 	Subject  string
 	Header   map[string][]string // may be added to
 	Body     []byte
+	Stored   time.Time // by the broker's clock, of one that is stored
 }
 
 // Outcome is how the broker took a record.

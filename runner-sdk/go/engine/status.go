@@ -14,23 +14,25 @@ import (
 )
 
 const (
-	slowLook = 250 * time.Millisecond // how often the handler that runs is looked at
-	slowTell = 5 * time.Second        // how often it is told that it still runs
+	statusLook = 250 * time.Millisecond // how often the handler that runs is looked at
+	statusTell = 5 * time.Second        // how often is told what has been told before
+	statusNews = time.Second            // how often figures are told that have changed
 )
 
-// slowness watches the handler that runs, and says when it takes longer than the workflow's timeout, or when there is
-// nobody to run it: in the log, and to whoever listens for the status of the node.
-type slowness struct {
+// watcher watches the node, and tells whoever listens for its status: when the handler that runs takes longer than the
+// workflow's timeout, which is logged too; when there is nobody to run it; how many messages wait, and how many expired.
+type watcher struct {
 	e       *engine
 	replica string // this process among those of its node
 	running atomic.Pointer[attempting]
 	absent  atomic.Pointer[string] // why there is nobody; nil: there is
 
 	// The rest belongs to the watcher.
-	slow *attempting // that was told of and not yet told to be over
-	gone *string     // likewise
-	told time.Time   // when something was told last
-	warn time.Duration
+	slow    *attempting // that was told of and not yet told to be over
+	gone    *string     // likewise
+	figures figures     // that were told last
+	told    time.Time   // when something was told last
+	warn    time.Duration
 }
 
 // attempting is a handler that runs.
@@ -39,20 +41,20 @@ type attempting struct {
 	began time.Time
 }
 
-func newSlowness(e *engine) *slowness { return &slowness{e: e, replica: nuid.Next()} }
+func newWatcher(e *engine) *watcher { return &watcher{e: e, replica: nuid.Next()} }
 
-func (s *slowness) begin(run *run) { s.running.Store(&attempting{run: run, began: run.began}) }
+func (s *watcher) begin(run *run) { s.running.Store(&attempting{run: run, began: run.began}) }
 
 // end says that the handler of run has ended, unless another one has begun already.
-func (s *slowness) end(run *run) {
+func (s *watcher) end(run *run) {
 	if running := s.running.Load(); running != nil && running.run == run {
 		s.running.CompareAndSwap(running, nil)
 	}
 }
 
 // watch looks until ctx ends.
-func (s *slowness) watch(ctx context.Context) {
-	ticker := time.NewTicker(slowLook)
+func (s *watcher) watch(ctx context.Context) {
+	ticker := time.NewTicker(statusLook)
 	defer ticker.Stop()
 	for {
 		select {
@@ -65,7 +67,7 @@ func (s *slowness) watch(ctx context.Context) {
 }
 
 // down says why there is nobody to run handlers, or, with no reason, that there is again.
-func (s *slowness) down(reason string) {
+func (s *watcher) down(reason string) {
 	if reason == "" {
 		s.absent.Store(nil)
 		return
@@ -73,7 +75,7 @@ func (s *slowness) down(reason string) {
 	s.absent.Store(&reason)
 }
 
-func (s *slowness) look(now time.Time) {
+func (s *watcher) look(now time.Time) {
 	running, absent := s.running.Load(), s.absent.Load()
 	over := s.slow != nil && running != s.slow || s.gone != absent
 	if s.slow != running {
@@ -96,13 +98,16 @@ func (s *slowness) look(now time.Time) {
 		}
 	}
 	s.gone = absent
-	if over || (s.slow != nil || s.gone != nil) && now.Sub(s.told) >= slowTell {
-		s.told = now
+	figures := s.e.figures()
+	age := now.Sub(s.told)
+	if over || figures != s.figures && age >= statusNews ||
+		(s.slow != nil || s.gone != nil || figures.some()) && age >= statusTell {
+		s.told, s.figures = now, figures
 		s.tell(spent)
 	}
 }
 
-func (s *slowness) complain(running *attempting, spent, timeout time.Duration) {
+func (s *watcher) complain(running *attempting, spent, timeout time.Duration) {
 	s.e.log.Write(logline.Record{
 		Level: logline.Warn,
 		Message: fmt.Sprintf("the handler has been running for %s, longer than the workflow's timeout of %s; its message stays with it",
@@ -111,13 +116,16 @@ func (s *slowness) complain(running *attempting, spent, timeout time.Duration) {
 	})
 }
 
-// status is what is told of a node: its slow handlers, and why it handles nothing.
+// status is what is told of a node: its slow handlers, why it handles nothing, and its figures.
 type status struct {
 	Workflow string     `json:"workflow"`
 	Node     string     `json:"node"`
 	Replica  string     `json:"replica_id"`
 	Slow     []slowItem `json:"slow"`
 	Down     string     `json:"down,omitempty"`
+	Waiting  int64      `json:"waiting"`
+	Oldest   float64    `json:"oldest_seconds"`
+	Expired  uint64     `json:"expired"`
 }
 
 type slowItem struct {
@@ -127,12 +135,15 @@ type slowItem struct {
 }
 
 // tell says what is slow now, for so long, or that nothing is. Nobody confirms it, and nothing depends on it.
-func (s *slowness) tell(spent time.Duration) {
+func (s *watcher) tell(spent time.Duration) {
 	node := s.e.node
 	if node.Status == "" || !s.e.conn.Connected() {
 		return
 	}
-	told := status{Workflow: node.Workflow, Node: node.Name, Replica: s.replica, Slow: []slowItem{}}
+	told := status{
+		Workflow: node.Workflow, Node: node.Name, Replica: s.replica, Slow: []slowItem{},
+		Waiting: s.figures.waiting, Oldest: s.figures.oldest.Seconds(), Expired: s.figures.expired,
+	}
 	if s.slow != nil {
 		told.Slow = append(told.Slow, slowItem{
 			RequestID: s.slow.run.input.RequestID, MessageID: s.slow.run.input.ID, Seconds: spent.Round(time.Millisecond).Seconds(),

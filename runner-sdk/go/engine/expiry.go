@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
+	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+)
+
+const (
+	endedWait = time.Second      // for the answer to a question
+	deafWait  = 5 * time.Second  // until an entrypoint that did not answer is asked again
+	tellEach  = 10 * time.Second // that messages expired
+)
+
+// late reports whether the caller of a run is asked for before it: a message past its time may have nobody left who waits. One
+// over which processes have died is none of these: that has to come to light.
+func (e *engine) late(run *run) bool {
+	return run.expires() && !e.node.Finishes() && !run.delivery.Asked && !time.Now().Before(run.deadline)
+}
+
+// expires reports whether a message is of no use once its caller has gone.
+func (r *run) expires() bool {
+	return r.input.Kind == wire.OK && r.input.ReplyTo != "" && !r.input.Answered && r.input.Resend == 0
+}
+
+// awaited is until when a caller waits for what a handler does with a message; zero: nobody waits, or the work is done whoever does.
+func (e *engine) awaited(run *run) time.Time {
+	if !run.expires() || e.node.Finishes() || !e.node.OnPath || run.delivery.Asked || !time.Now().Before(run.deadline) {
+		return time.Time{}
+	}
+	return run.deadline
+}
+
+// expire asks whether a run's caller has gone unanswered, while other messages are handled. If so, the message is acknowledged;
+// if it has failed before, it is kept as a dead letter. Else it has its turn. It holds a slot, which is freed.
+func (e *engine) expire(hard context.Context, run *run) {
+	d := run.delivery
+	e.pull.Returned(d, 0)
+	e.pending.Go(func() {
+		defer e.free()
+		d.Asked = true
+		switch {
+		case !e.expiry.ended(hard, run.input.ReplyTo, run.input.RequestID):
+			e.pull.Postpone(d, 0)
+		case d.Failure != nil:
+			e.letGo(d, e.giveUp(hard, run, fmt.Errorf("%w (the caller has gone: it is not tried again)", d.Failure)))
+		default:
+			e.expiry.expired()
+			e.pull.Acknowledge(d)
+		}
+	})
+}
+
+// expiry asks entrypoints which requests have ended unanswered: many in one question, one question at a time to each.
+type expiry struct {
+	conn     *broker.Conn
+	log      *logline.Log
+	observer Observer
+
+	mu      sync.Mutex
+	callers map[string]*asking // by reply subject
+	deaf    map[string]time.Time
+	count   uint64 // messages that expired
+	untold  int    // of which nothing was logged
+	told    time.Time
+}
+
+// asking is what one entrypoint is asked.
+type asking struct {
+	next []question // for the next question; the one before is under way
+}
+
+type question struct {
+	requestID string
+	ended     chan bool // gets one answer
+}
+
+func newExpiry(conn *broker.Conn, log *logline.Log, observer Observer) *expiry {
+	return &expiry{conn: conn, log: log, observer: observer, callers: make(map[string]*asking), deaf: make(map[string]time.Time)}
+}
+
+// ended reports whether the entrypoint that listens on replyTo says that a request ended unanswered. It does not if the request was
+// answered, is not known there, or nobody says anything.
+func (x *expiry) ended(ctx context.Context, replyTo, requestID string) bool {
+	q := question{requestID: requestID, ended: make(chan bool, 1)}
+	x.mu.Lock()
+	if time.Now().Before(x.deaf[replyTo]) {
+		x.mu.Unlock()
+		return false
+	}
+	a := x.callers[replyTo]
+	if a == nil {
+		a = &asking{}
+		x.callers[replyTo] = a
+		go x.ask(ctx, replyTo, a)
+	}
+	a.next = append(a.next, q)
+	x.mu.Unlock()
+	return <-q.ended
+}
+
+// ask asks one entrypoint until there is nothing more to ask.
+func (x *expiry) ask(ctx context.Context, replyTo string, a *asking) {
+	for {
+		x.mu.Lock()
+		some := a.next[:min(len(a.next), wire.MaxAsked)]
+		if a.next = a.next[len(some):]; len(some) == 0 {
+			delete(x.callers, replyTo)
+			x.mu.Unlock()
+			return
+		}
+		x.mu.Unlock()
+		ended := x.askFor(ctx, replyTo, some)
+		for _, q := range some {
+			q.ended <- slices.Contains(ended, q.requestID)
+		}
+	}
+}
+
+func (x *expiry) askFor(ctx context.Context, replyTo string, some []question) (ended []string) {
+	ids := make([]string, len(some))
+	for i, q := range some {
+		ids[i] = q.requestID
+	}
+	header, body := wire.EndedQuestion(ids)
+	for {
+		msg, err := x.conn.Ask(&nats.Msg{Subject: replyTo, Header: header, Data: body}).Wait(ctx, endedWait)
+		switch {
+		case err == nil:
+			ended, err := wire.ReadIDs(msg.Data)
+			if err != nil {
+				x.log.Write(logline.Record{Level: logline.Warn, Message: "an entrypoint's answer cannot be read", Err: err.Error()})
+			}
+			return ended
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, broker.ErrLost), errors.Is(err, broker.ErrAway):
+			x.conn.Up(ctx)
+		default: // it is not there any more, or is busy: whoever does not say that nobody waits leaves work to be done
+			x.mu.Lock()
+			x.forgetDeaf()
+			x.deaf[replyTo] = time.Now().Add(deafWait)
+			x.mu.Unlock()
+			return nil
+		}
+	}
+}
+
+// forgetDeaf needs the lock.
+func (x *expiry) forgetDeaf() {
+	now := time.Now()
+	for replyTo, until := range x.deaf {
+		if now.After(until) {
+			delete(x.deaf, replyTo)
+		}
+	}
+}
+
+// expired counts a message that was not run, and says so now and then.
+func (x *expiry) expired() {
+	x.observer.Expired(1)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.count++
+	x.untold++
+	if now := time.Now(); now.Sub(x.told) >= tellEach {
+		noun := "messages were"
+		if x.untold == 1 {
+			noun = "message was"
+		}
+		x.log.Printf(logline.Warn, "%d %s not handled: the callers had gone before it was their turn", x.untold, noun)
+		x.told, x.untold = now, 0
+	}
+}
+
+// total is how many messages expired since the start.
+func (x *expiry) total() uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.count
+}
