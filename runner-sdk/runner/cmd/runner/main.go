@@ -15,6 +15,7 @@ import (
 	"github.com/konstellation-io/kre/runner-sdk/go/engine"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
+	"github.com/konstellation-io/kre/runner-sdk/runner/internal/metrics"
 	"github.com/konstellation-io/kre/runner-sdk/runner/internal/worker"
 )
 
@@ -30,13 +31,14 @@ Examples:
   runner -- bin/node                     any other program that speaks the protocol
 
 What the platform sets:
-  KRE_CONFIG       path of the node's configuration
-  KRE_NATS_URL     broker; several, separated by commas
-  KRE_NATS_CREDS   NATS credentials file
-  KRE_PACKAGE      root of the unpacked package (the working directory)
-  KRE_READY_FILE   a file that is there while the node is ready
-  KRE_LOG_FORMAT   json (default) or text
-  KRE_LOG_LEVEL    debug, info (default), warn or error
+  KRE_CONFIG         path of the node's configuration
+  KRE_NATS_URL       broker; several, separated by commas
+  KRE_NATS_CREDS     NATS credentials file
+  KRE_PACKAGE        root of the unpacked package (the working directory)
+  KRE_READY_FILE     a file that is there while the node is ready
+  KRE_LOG_FORMAT     json (default) or text
+  KRE_LOG_LEVEL      debug, info (default), warn or error
+  KRE_METRICS_ADDR   address to serve /metrics, /healthz and /readyz on; empty: none
 
 SIGTERM ends the node when it has finished what it runs. SIGHUP replaces the worker: another one is started, and takes over
 when it is ready. What came of it is written to the file <ready file>.replaced: what the file <ready file>.replace held, and
@@ -82,12 +84,7 @@ func run(ctx context.Context, command []string) int {
 	process, err := config.Read(os.Getenv)
 	log := logline.New(os.Stdout, process.Log())
 	if err == nil {
-		hands := worker.New(worker.Options{
-			Command: command, Dir: process.Package, Env: os.Environ(), Node: process.Node, Package: process.Package, Log: log,
-			Stderr: func(line []byte) { _, _ = os.Stderr.Write(append(line, '\n')) }, // nobody could be told
-		})
-		go replace(hands, process.ReadyFile, log)
-		err = engine.Run(ctx, engine.Options{Process: process, Log: log, Hands: hands})
+		err = deliver(ctx, command, process, log)
 	}
 	if err == nil {
 		return 0
@@ -97,6 +94,26 @@ func run(ctx context.Context, command []string) int {
 		return ended.Code
 	}
 	return 1
+}
+
+// deliver hands the node's messages to a worker until ctx ends.
+func deliver(ctx context.Context, command []string, process config.Process, log *logline.Log) error {
+	hands := worker.Options{
+		Command: command, Dir: process.Package, Env: os.Environ(), Node: process.Node, Package: process.Package, Log: log,
+		Stderr: func(line []byte) { _, _ = os.Stderr.Write(append(line, '\n')) }, // nobody could be told
+	}
+	options := engine.Options{Process: process, Log: log}
+	if address := os.Getenv("KRE_METRICS_ADDR"); address != "" {
+		figures := metrics.New(process.Node)
+		if err := figures.Serve(address, process.ReadyFile, log); err != nil {
+			return err
+		}
+		options.Observer, hands.Died = figures, figures.Died
+	}
+	w := worker.New(hands)
+	go replace(w, process.ReadyFile, log)
+	options.Hands = w
+	return engine.Run(ctx, options)
 }
 
 // What is put behind the ready file's name for two more files: one in which whoever wants a replacement may put something

@@ -25,7 +25,10 @@ const (
 )
 
 // private are the variables of the runner that are nothing to a worker.
-var private = []string{"KRE_CONFIG", "KRE_NATS_URL", "KRE_NATS_CREDS", "KRE_READY_FILE", "KRE_LOG_FORMAT", "KRE_LOG_LEVEL", socketVariable, markVariable}
+var private = []string{
+	"KRE_CONFIG", "KRE_NATS_URL", "KRE_NATS_CREDS", "KRE_READY_FILE", "KRE_LOG_FORMAT", "KRE_LOG_LEVEL", "KRE_METRICS_ADDR",
+	socketVariable, markVariable,
+}
 
 // process is a worker's process.
 type process struct {

@@ -42,6 +42,7 @@ type Options struct {
 	Package string // root
 	Log     *logline.Log
 	Stderr  func(line []byte) // takes what the worker prints on its standard error
+	Died    func()            // told of each worker that has died and is started again; nil: nobody is
 }
 
 // Worker runs attempts in a process, and starts that again when it dies. It takes every child of this process for its own, so
@@ -261,6 +262,9 @@ func (w *Worker) died(l *life) {
 	w.mu.Unlock()
 	if !over {
 		w.o.Log.Write(logline.Record{Level: logline.Error, Message: l.end.Error() + ", and is started again"})
+		if w.o.Died != nil {
+			w.o.Died()
+		}
 		w.events.Down(l.end.Reason)
 	}
 	for _, f := range flights {

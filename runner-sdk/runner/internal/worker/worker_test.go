@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -83,7 +84,7 @@ func options(what string, log *book) Options {
 	}
 	env := slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, behaviour+"=") })
 	return Options{
-		Command: []string{os.Args[0]}, Env: append(env, behaviour+"="+what, "KRE_NATS_URL=secret", "KRE_PACKAGE=/pack"),
+		Command: []string{os.Args[0]}, Env: append(env, behaviour+"="+what, "KRE_NATS_URL=secret", "KRE_METRICS_ADDR=127.0.0.1:1", "KRE_PACKAGE=/pack"),
 		Node: config.Node{Version: "v", Workflow: "w", Name: "n", Src: "bin/n"}, Package: "/pack",
 		Log:    logline.New(log, logline.Options{Text: true, Level: logline.Info}),
 		Stderr: func(line []byte) { _, _ = log.Write(append(line, '\n')) },
@@ -169,6 +170,7 @@ func TestWorkerIsToldWhatItIsAndNothingOfTheBroker(t *testing.T) {
 	eventually(t, "it tells", func() bool { return strings.Contains(b.log.String(), "n bin/n /pack LEVEL_INFO 1000 ") })
 	require.Contains(t, b.log.String(), "KRE_PACKAGE=/pack")
 	require.NotContains(t, b.log.String(), "KRE_NATS_URL")
+	require.NotContains(t, b.log.String(), "KRE_METRICS_ADDR", "two processes cannot listen there")
 }
 
 func TestWorkerThatEndsBeforeItIsReadySaysHowAndWhatItPrinted(t *testing.T) {
@@ -215,7 +217,10 @@ func TestProgramThatIsMissingOrNoneIsTold(t *testing.T) {
 }
 
 func TestWorkerThatDiesIsStartedAgainAndItsRunIsKnown(t *testing.T) {
-	b := open(t, "serve")
+	b := newBed(t, "serve")
+	var died atomic.Int32
+	b.o.Died = func() { died.Add(1) }
+	require.NoError(t, b.Open(t.Context(), maxBytes, b.events))
 	for range 3 { // so that it is known to be fast
 		require.Equal(t, engine.Returned, b.begin("").end().Fate)
 	}
@@ -230,6 +235,7 @@ func TestWorkerThatDiesIsStartedAgainAndItsRunIsKnown(t *testing.T) {
 	}
 	eventually(t, "it is up again", func() bool { return len(b.events.list()) == 2 })
 	require.Equal(t, []string{"down: ended with code 1", "up"}, b.events.list())
+	require.EqualValues(t, 1, died.Load())
 	a := b.begin("")
 	require.Equal(t, engine.Returned, a.end().Fate)
 	require.Equal(t, []string{"done"}, a.outputs())
