@@ -202,7 +202,7 @@ func (x LogEntry_Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogEntry_Level.Descriptor instead.
 func (LogEntry_Level) EnumDescriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{19, 0}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{20, 0}
 }
 
 // UploadVersionRequest is a piece of a package; the first one also says where it goes.
@@ -1173,8 +1173,21 @@ type Node struct {
 	LastLogLine string `protobuf:"bytes,5,opt,name=last_log_line,json=lastLogLine,proto3" json:"last_log_line,omitempty"`
 	// Its processes.
 	Replicas []*Node_Replica `protobuf:"bytes,6,rep,name=replicas,proto3" json:"replicas,omitempty"`
-	// What a person should look at, e.g. a handler that runs longer than the workflow's timeout, with the request's id.
-	Warnings      []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// What a person should look at, e.g. a handler that runs longer than the workflow's timeout, with the request's id,
+	// or calls that were refused within the last minute.
+	Warnings []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// How many messages wait for the node, stored and not handled yet. Of the entrypoint: how many calls wait for their answers,
+	// of all workflows.
+	Waiting int64 `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// How long the oldest of them has waited. Absent: none waits.
+	Oldest *durationpb.Duration `protobuf:"bytes,9,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// How many messages the node has dropped because their callers had gone before it was their turn. This, like all that is
+	// counted here, is counted as long as the runtime's own service runs, over all processes of the node. Of the entrypoint: 0.
+	Expired int64 `protobuf:"varint,10,opt,name=expired,proto3" json:"expired,omitempty"`
+	// Of the entrypoint: how many calls it has refused because they could not have been answered in time, of all workflows.
+	Refused int64 `protobuf:"varint,11,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Of the entrypoint: each workflow of which there is something to tell, in the manifest's order.
+	Workflows     []*WorkflowLoad `protobuf:"bytes,12,rep,name=workflows,proto3" json:"workflows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1258,6 +1271,132 @@ func (x *Node) GetWarnings() []string {
 	return nil
 }
 
+func (x *Node) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Node) GetOldest() *durationpb.Duration {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *Node) GetExpired() int64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *Node) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Node) GetWorkflows() []*WorkflowLoad {
+	if x != nil {
+		return x.Workflows
+	}
+	return nil
+}
+
+// WorkflowLoad is how a workflow keeps up with its calls.
+type WorkflowLoad struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, as the manifest writes it.
+	Workflow string `protobuf:"bytes,1,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// How many calls wait for their answers.
+	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// How long the oldest of them has waited. Absent: none waits.
+	Oldest *durationpb.Duration `protobuf:"bytes,3,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// How many messages the workflow's nodes have dropped because their callers had gone before it was their turn.
+	Expired int64 `protobuf:"varint,4,opt,name=expired,proto3" json:"expired,omitempty"`
+	// How many calls were refused because they could not have been answered in time.
+	Refused int64 `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
+	// How many calls ended without an answer because their time was over.
+	Unanswered    int64 `protobuf:"varint,6,opt,name=unanswered,proto3" json:"unanswered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowLoad) Reset() {
+	*x = WorkflowLoad{}
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowLoad) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowLoad) ProtoMessage() {}
+
+func (x *WorkflowLoad) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowLoad.ProtoReflect.Descriptor instead.
+func (*WorkflowLoad) Descriptor() ([]byte, []int) {
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WorkflowLoad) GetWorkflow() string {
+	if x != nil {
+		return x.Workflow
+	}
+	return ""
+}
+
+func (x *WorkflowLoad) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *WorkflowLoad) GetOldest() *durationpb.Duration {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *WorkflowLoad) GetExpired() int64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *WorkflowLoad) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *WorkflowLoad) GetUnanswered() int64 {
+	if x != nil {
+		return x.Unanswered
+	}
+	return 0
+}
+
 // SearchLogsRequest asks for a page of lines.
 type SearchLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1289,7 +1428,7 @@ type SearchLogsRequest struct {
 
 func (x *SearchLogsRequest) Reset() {
 	*x = SearchLogsRequest{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[17]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1440,7 @@ func (x *SearchLogsRequest) String() string {
 func (*SearchLogsRequest) ProtoMessage() {}
 
 func (x *SearchLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[17]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1453,7 @@ func (x *SearchLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchLogsRequest.ProtoReflect.Descriptor instead.
 func (*SearchLogsRequest) Descriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{17}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SearchLogsRequest) GetParent() string {
@@ -1407,7 +1546,7 @@ type SearchLogsResponse struct {
 
 func (x *SearchLogsResponse) Reset() {
 	*x = SearchLogsResponse{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[18]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1558,7 @@ func (x *SearchLogsResponse) String() string {
 func (*SearchLogsResponse) ProtoMessage() {}
 
 func (x *SearchLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[18]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1571,7 @@ func (x *SearchLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchLogsResponse.ProtoReflect.Descriptor instead.
 func (*SearchLogsResponse) Descriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{18}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SearchLogsResponse) GetEntries() []*LogEntry {
@@ -1474,7 +1613,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[19]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1625,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[19]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1638,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{19}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogEntry) GetTime() *timestamppb.Timestamp {
@@ -1579,7 +1718,7 @@ type TailLogsRequest struct {
 
 func (x *TailLogsRequest) Reset() {
 	*x = TailLogsRequest{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[20]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1730,7 @@ func (x *TailLogsRequest) String() string {
 func (*TailLogsRequest) ProtoMessage() {}
 
 func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[20]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1743,7 @@ func (x *TailLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogsRequest.ProtoReflect.Descriptor instead.
 func (*TailLogsRequest) Descriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{20}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TailLogsRequest) GetParent() string {
@@ -1660,7 +1799,7 @@ type TailLogsResponse struct {
 
 func (x *TailLogsResponse) Reset() {
 	*x = TailLogsResponse{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[21]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1811,7 @@ func (x *TailLogsResponse) String() string {
 func (*TailLogsResponse) ProtoMessage() {}
 
 func (x *TailLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[21]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1824,7 @@ func (x *TailLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailLogsResponse.ProtoReflect.Descriptor instead.
 func (*TailLogsResponse) Descriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{21}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TailLogsResponse) GetEntry() *LogEntry {
@@ -1712,7 +1851,7 @@ type CallVersionRequest struct {
 
 func (x *CallVersionRequest) Reset() {
 	*x = CallVersionRequest{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[22]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1863,7 @@ func (x *CallVersionRequest) String() string {
 func (*CallVersionRequest) ProtoMessage() {}
 
 func (x *CallVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[22]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1876,7 @@ func (x *CallVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVersionRequest.ProtoReflect.Descriptor instead.
 func (*CallVersionRequest) Descriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{22}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CallVersionRequest) GetName() string {
@@ -1781,7 +1920,7 @@ type CallVersionResponse struct {
 
 func (x *CallVersionResponse) Reset() {
 	*x = CallVersionResponse{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[23]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1932,7 @@ func (x *CallVersionResponse) String() string {
 func (*CallVersionResponse) ProtoMessage() {}
 
 func (x *CallVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[23]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1945,7 @@ func (x *CallVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallVersionResponse.ProtoReflect.Descriptor instead.
 func (*CallVersionResponse) Descriptor() ([]byte, []int) {
-	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{23}
+	return file_kre_admin_v1_version_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CallVersionResponse) GetResponse() *structpb.Value {
@@ -1844,7 +1983,7 @@ type Config_Key struct {
 
 func (x *Config_Key) Reset() {
 	*x = Config_Key{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[24]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +1995,7 @@ func (x *Config_Key) String() string {
 func (*Config_Key) ProtoMessage() {}
 
 func (x *Config_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[24]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2074,7 @@ type Node_Replica struct {
 
 func (x *Node_Replica) Reset() {
 	*x = Node_Replica{}
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[27]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2086,7 @@ func (x *Node_Replica) String() string {
 func (*Node_Replica) ProtoMessage() {}
 
 func (x *Node_Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_admin_v1_version_service_proto_msgTypes[27]
+	mi := &file_kre_admin_v1_version_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2224,7 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\x10ListNodesRequest\x12\x1c\n" +
 	"\x06parent\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x06parent\"=\n" +
 	"\x11ListNodesResponse\x12(\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x12.kre.admin.v1.NodeR\x05nodes\"\xba\x04\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x12.kre.admin.v1.NodeR\x05nodes\"\xf5\x05\n" +
 	"\x04Node\x12\x1a\n" +
 	"\bworkflow\x18\x01 \x01(\tR\bworkflow\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
@@ -2093,7 +2232,13 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\"\n" +
 	"\rlast_log_line\x18\x05 \x01(\tR\vlastLogLine\x126\n" +
 	"\breplicas\x18\x06 \x03(\v2\x1a.kre.admin.v1.Node.ReplicaR\breplicas\x12\x1a\n" +
-	"\bwarnings\x18\a \x03(\tR\bwarnings\x1a\xe2\x01\n" +
+	"\bwarnings\x18\a \x03(\tR\bwarnings\x12\x18\n" +
+	"\awaiting\x18\b \x01(\x03R\awaiting\x121\n" +
+	"\x06oldest\x18\t \x01(\v2\x19.google.protobuf.DurationR\x06oldest\x12\x18\n" +
+	"\aexpired\x18\n" +
+	" \x01(\x03R\aexpired\x12\x18\n" +
+	"\arefused\x18\v \x01(\x03R\arefused\x128\n" +
+	"\tworkflows\x18\f \x03(\v2\x1a.kre.admin.v1.WorkflowLoadR\tworkflows\x1a\xe2\x01\n" +
 	"\aReplica\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12.\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x18.kre.admin.v1.Node.StateR\x05state\x12\x16\n" +
@@ -2109,7 +2254,16 @@ const file_kre_admin_v1_version_service_proto_rawDesc = "" +
 	"\x05READY\x10\x03\x12\n" +
 	"\n" +
 	"\x06FAILED\x10\x04\x12\v\n" +
-	"\aUNKNOWN\x10\x05\"\xa2\x03\n" +
+	"\aUNKNOWN\x10\x05\"\xcb\x01\n" +
+	"\fWorkflowLoad\x12\x1a\n" +
+	"\bworkflow\x18\x01 \x01(\tR\bworkflow\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\x03R\awaiting\x121\n" +
+	"\x06oldest\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06oldest\x12\x18\n" +
+	"\aexpired\x18\x04 \x01(\x03R\aexpired\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\x03R\arefused\x12\x1e\n" +
+	"\n" +
+	"unanswered\x18\x06 \x01(\x03R\n" +
+	"unanswered\"\xa2\x03\n" +
 	"\x11SearchLogsRequest\x12\x1c\n" +
 	"\x06parent\x18\x01 \x01(\tB\x04\xe2A\x01\x02R\x06parent\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -2196,7 +2350,7 @@ func file_kre_admin_v1_version_service_proto_rawDescGZIP() []byte {
 }
 
 var file_kre_admin_v1_version_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_kre_admin_v1_version_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_kre_admin_v1_version_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_kre_admin_v1_version_service_proto_goTypes = []any{
 	(Config_Key_Kind)(0),            // 0: kre.admin.v1.Config.Key.Kind
 	(Node_State)(0),                 // 1: kre.admin.v1.Node.State
@@ -2218,83 +2372,87 @@ var file_kre_admin_v1_version_service_proto_goTypes = []any{
 	(*ListNodesRequest)(nil),        // 17: kre.admin.v1.ListNodesRequest
 	(*ListNodesResponse)(nil),       // 18: kre.admin.v1.ListNodesResponse
 	(*Node)(nil),                    // 19: kre.admin.v1.Node
-	(*SearchLogsRequest)(nil),       // 20: kre.admin.v1.SearchLogsRequest
-	(*SearchLogsResponse)(nil),      // 21: kre.admin.v1.SearchLogsResponse
-	(*LogEntry)(nil),                // 22: kre.admin.v1.LogEntry
-	(*TailLogsRequest)(nil),         // 23: kre.admin.v1.TailLogsRequest
-	(*TailLogsResponse)(nil),        // 24: kre.admin.v1.TailLogsResponse
-	(*CallVersionRequest)(nil),      // 25: kre.admin.v1.CallVersionRequest
-	(*CallVersionResponse)(nil),     // 26: kre.admin.v1.CallVersionResponse
-	(*Config_Key)(nil),              // 27: kre.admin.v1.Config.Key
-	nil,                             // 28: kre.admin.v1.UpdateConfigRequest.VariablesEntry
-	nil,                             // 29: kre.admin.v1.UpdateConfigRequest.FilesEntry
-	(*Node_Replica)(nil),            // 30: kre.admin.v1.Node.Replica
-	(*Version)(nil),                 // 31: kre.admin.v1.Version
-	(*timestamppb.Timestamp)(nil),   // 32: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),         // 33: google.protobuf.Struct
-	(*structpb.Value)(nil),          // 34: google.protobuf.Value
-	(*durationpb.Duration)(nil),     // 35: google.protobuf.Duration
-	(*emptypb.Empty)(nil),           // 36: google.protobuf.Empty
+	(*WorkflowLoad)(nil),            // 20: kre.admin.v1.WorkflowLoad
+	(*SearchLogsRequest)(nil),       // 21: kre.admin.v1.SearchLogsRequest
+	(*SearchLogsResponse)(nil),      // 22: kre.admin.v1.SearchLogsResponse
+	(*LogEntry)(nil),                // 23: kre.admin.v1.LogEntry
+	(*TailLogsRequest)(nil),         // 24: kre.admin.v1.TailLogsRequest
+	(*TailLogsResponse)(nil),        // 25: kre.admin.v1.TailLogsResponse
+	(*CallVersionRequest)(nil),      // 26: kre.admin.v1.CallVersionRequest
+	(*CallVersionResponse)(nil),     // 27: kre.admin.v1.CallVersionResponse
+	(*Config_Key)(nil),              // 28: kre.admin.v1.Config.Key
+	nil,                             // 29: kre.admin.v1.UpdateConfigRequest.VariablesEntry
+	nil,                             // 30: kre.admin.v1.UpdateConfigRequest.FilesEntry
+	(*Node_Replica)(nil),            // 31: kre.admin.v1.Node.Replica
+	(*Version)(nil),                 // 32: kre.admin.v1.Version
+	(*durationpb.Duration)(nil),     // 33: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 34: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),         // 35: google.protobuf.Struct
+	(*structpb.Value)(nil),          // 36: google.protobuf.Value
+	(*emptypb.Empty)(nil),           // 37: google.protobuf.Empty
 }
 var file_kre_admin_v1_version_service_proto_depIdxs = []int32{
-	31, // 0: kre.admin.v1.ListVersionsResponse.versions:type_name -> kre.admin.v1.Version
-	27, // 1: kre.admin.v1.Config.keys:type_name -> kre.admin.v1.Config.Key
-	28, // 2: kre.admin.v1.UpdateConfigRequest.variables:type_name -> kre.admin.v1.UpdateConfigRequest.VariablesEntry
-	29, // 3: kre.admin.v1.UpdateConfigRequest.files:type_name -> kre.admin.v1.UpdateConfigRequest.FilesEntry
+	32, // 0: kre.admin.v1.ListVersionsResponse.versions:type_name -> kre.admin.v1.Version
+	28, // 1: kre.admin.v1.Config.keys:type_name -> kre.admin.v1.Config.Key
+	29, // 2: kre.admin.v1.UpdateConfigRequest.variables:type_name -> kre.admin.v1.UpdateConfigRequest.VariablesEntry
+	30, // 3: kre.admin.v1.UpdateConfigRequest.files:type_name -> kre.admin.v1.UpdateConfigRequest.FilesEntry
 	19, // 4: kre.admin.v1.ListNodesResponse.nodes:type_name -> kre.admin.v1.Node
 	1,  // 5: kre.admin.v1.Node.state:type_name -> kre.admin.v1.Node.State
-	30, // 6: kre.admin.v1.Node.replicas:type_name -> kre.admin.v1.Node.Replica
-	32, // 7: kre.admin.v1.SearchLogsRequest.start_time:type_name -> google.protobuf.Timestamp
-	32, // 8: kre.admin.v1.SearchLogsRequest.end_time:type_name -> google.protobuf.Timestamp
-	2,  // 9: kre.admin.v1.SearchLogsRequest.min_level:type_name -> kre.admin.v1.LogEntry.Level
-	22, // 10: kre.admin.v1.SearchLogsResponse.entries:type_name -> kre.admin.v1.LogEntry
-	32, // 11: kre.admin.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
-	2,  // 12: kre.admin.v1.LogEntry.level:type_name -> kre.admin.v1.LogEntry.Level
-	33, // 13: kre.admin.v1.LogEntry.fields:type_name -> google.protobuf.Struct
-	2,  // 14: kre.admin.v1.TailLogsRequest.min_level:type_name -> kre.admin.v1.LogEntry.Level
-	22, // 15: kre.admin.v1.TailLogsResponse.entry:type_name -> kre.admin.v1.LogEntry
-	34, // 16: kre.admin.v1.CallVersionRequest.request:type_name -> google.protobuf.Value
-	35, // 17: kre.admin.v1.CallVersionRequest.timeout:type_name -> google.protobuf.Duration
-	34, // 18: kre.admin.v1.CallVersionResponse.response:type_name -> google.protobuf.Value
-	0,  // 19: kre.admin.v1.Config.Key.kind:type_name -> kre.admin.v1.Config.Key.Kind
-	32, // 20: kre.admin.v1.Config.Key.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 21: kre.admin.v1.Node.Replica.state:type_name -> kre.admin.v1.Node.State
-	32, // 22: kre.admin.v1.Node.Replica.state_time:type_name -> google.protobuf.Timestamp
-	3,  // 23: kre.admin.v1.VersionService.UploadVersion:input_type -> kre.admin.v1.UploadVersionRequest
-	4,  // 24: kre.admin.v1.VersionService.GetVersion:input_type -> kre.admin.v1.GetVersionRequest
-	5,  // 25: kre.admin.v1.VersionService.ListVersions:input_type -> kre.admin.v1.ListVersionsRequest
-	7,  // 26: kre.admin.v1.VersionService.DeleteVersion:input_type -> kre.admin.v1.DeleteVersionRequest
-	8,  // 27: kre.admin.v1.VersionService.StartVersion:input_type -> kre.admin.v1.StartVersionRequest
-	9,  // 28: kre.admin.v1.VersionService.StopVersion:input_type -> kre.admin.v1.StopVersionRequest
-	10, // 29: kre.admin.v1.VersionService.PublishVersion:input_type -> kre.admin.v1.PublishVersionRequest
-	11, // 30: kre.admin.v1.VersionService.UnpublishVersion:input_type -> kre.admin.v1.UnpublishVersionRequest
-	12, // 31: kre.admin.v1.VersionService.GetConfig:input_type -> kre.admin.v1.GetConfigRequest
-	14, // 32: kre.admin.v1.VersionService.UpdateConfig:input_type -> kre.admin.v1.UpdateConfigRequest
-	15, // 33: kre.admin.v1.VersionService.GetDocumentation:input_type -> kre.admin.v1.GetDocumentationRequest
-	17, // 34: kre.admin.v1.VersionService.ListNodes:input_type -> kre.admin.v1.ListNodesRequest
-	20, // 35: kre.admin.v1.VersionService.SearchLogs:input_type -> kre.admin.v1.SearchLogsRequest
-	23, // 36: kre.admin.v1.VersionService.TailLogs:input_type -> kre.admin.v1.TailLogsRequest
-	25, // 37: kre.admin.v1.VersionService.CallVersion:input_type -> kre.admin.v1.CallVersionRequest
-	31, // 38: kre.admin.v1.VersionService.UploadVersion:output_type -> kre.admin.v1.Version
-	31, // 39: kre.admin.v1.VersionService.GetVersion:output_type -> kre.admin.v1.Version
-	6,  // 40: kre.admin.v1.VersionService.ListVersions:output_type -> kre.admin.v1.ListVersionsResponse
-	36, // 41: kre.admin.v1.VersionService.DeleteVersion:output_type -> google.protobuf.Empty
-	31, // 42: kre.admin.v1.VersionService.StartVersion:output_type -> kre.admin.v1.Version
-	31, // 43: kre.admin.v1.VersionService.StopVersion:output_type -> kre.admin.v1.Version
-	31, // 44: kre.admin.v1.VersionService.PublishVersion:output_type -> kre.admin.v1.Version
-	31, // 45: kre.admin.v1.VersionService.UnpublishVersion:output_type -> kre.admin.v1.Version
-	13, // 46: kre.admin.v1.VersionService.GetConfig:output_type -> kre.admin.v1.Config
-	13, // 47: kre.admin.v1.VersionService.UpdateConfig:output_type -> kre.admin.v1.Config
-	16, // 48: kre.admin.v1.VersionService.GetDocumentation:output_type -> kre.admin.v1.Documentation
-	18, // 49: kre.admin.v1.VersionService.ListNodes:output_type -> kre.admin.v1.ListNodesResponse
-	21, // 50: kre.admin.v1.VersionService.SearchLogs:output_type -> kre.admin.v1.SearchLogsResponse
-	24, // 51: kre.admin.v1.VersionService.TailLogs:output_type -> kre.admin.v1.TailLogsResponse
-	26, // 52: kre.admin.v1.VersionService.CallVersion:output_type -> kre.admin.v1.CallVersionResponse
-	38, // [38:53] is the sub-list for method output_type
-	23, // [23:38] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	31, // 6: kre.admin.v1.Node.replicas:type_name -> kre.admin.v1.Node.Replica
+	33, // 7: kre.admin.v1.Node.oldest:type_name -> google.protobuf.Duration
+	20, // 8: kre.admin.v1.Node.workflows:type_name -> kre.admin.v1.WorkflowLoad
+	33, // 9: kre.admin.v1.WorkflowLoad.oldest:type_name -> google.protobuf.Duration
+	34, // 10: kre.admin.v1.SearchLogsRequest.start_time:type_name -> google.protobuf.Timestamp
+	34, // 11: kre.admin.v1.SearchLogsRequest.end_time:type_name -> google.protobuf.Timestamp
+	2,  // 12: kre.admin.v1.SearchLogsRequest.min_level:type_name -> kre.admin.v1.LogEntry.Level
+	23, // 13: kre.admin.v1.SearchLogsResponse.entries:type_name -> kre.admin.v1.LogEntry
+	34, // 14: kre.admin.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
+	2,  // 15: kre.admin.v1.LogEntry.level:type_name -> kre.admin.v1.LogEntry.Level
+	35, // 16: kre.admin.v1.LogEntry.fields:type_name -> google.protobuf.Struct
+	2,  // 17: kre.admin.v1.TailLogsRequest.min_level:type_name -> kre.admin.v1.LogEntry.Level
+	23, // 18: kre.admin.v1.TailLogsResponse.entry:type_name -> kre.admin.v1.LogEntry
+	36, // 19: kre.admin.v1.CallVersionRequest.request:type_name -> google.protobuf.Value
+	33, // 20: kre.admin.v1.CallVersionRequest.timeout:type_name -> google.protobuf.Duration
+	36, // 21: kre.admin.v1.CallVersionResponse.response:type_name -> google.protobuf.Value
+	0,  // 22: kre.admin.v1.Config.Key.kind:type_name -> kre.admin.v1.Config.Key.Kind
+	34, // 23: kre.admin.v1.Config.Key.update_time:type_name -> google.protobuf.Timestamp
+	1,  // 24: kre.admin.v1.Node.Replica.state:type_name -> kre.admin.v1.Node.State
+	34, // 25: kre.admin.v1.Node.Replica.state_time:type_name -> google.protobuf.Timestamp
+	3,  // 26: kre.admin.v1.VersionService.UploadVersion:input_type -> kre.admin.v1.UploadVersionRequest
+	4,  // 27: kre.admin.v1.VersionService.GetVersion:input_type -> kre.admin.v1.GetVersionRequest
+	5,  // 28: kre.admin.v1.VersionService.ListVersions:input_type -> kre.admin.v1.ListVersionsRequest
+	7,  // 29: kre.admin.v1.VersionService.DeleteVersion:input_type -> kre.admin.v1.DeleteVersionRequest
+	8,  // 30: kre.admin.v1.VersionService.StartVersion:input_type -> kre.admin.v1.StartVersionRequest
+	9,  // 31: kre.admin.v1.VersionService.StopVersion:input_type -> kre.admin.v1.StopVersionRequest
+	10, // 32: kre.admin.v1.VersionService.PublishVersion:input_type -> kre.admin.v1.PublishVersionRequest
+	11, // 33: kre.admin.v1.VersionService.UnpublishVersion:input_type -> kre.admin.v1.UnpublishVersionRequest
+	12, // 34: kre.admin.v1.VersionService.GetConfig:input_type -> kre.admin.v1.GetConfigRequest
+	14, // 35: kre.admin.v1.VersionService.UpdateConfig:input_type -> kre.admin.v1.UpdateConfigRequest
+	15, // 36: kre.admin.v1.VersionService.GetDocumentation:input_type -> kre.admin.v1.GetDocumentationRequest
+	17, // 37: kre.admin.v1.VersionService.ListNodes:input_type -> kre.admin.v1.ListNodesRequest
+	21, // 38: kre.admin.v1.VersionService.SearchLogs:input_type -> kre.admin.v1.SearchLogsRequest
+	24, // 39: kre.admin.v1.VersionService.TailLogs:input_type -> kre.admin.v1.TailLogsRequest
+	26, // 40: kre.admin.v1.VersionService.CallVersion:input_type -> kre.admin.v1.CallVersionRequest
+	32, // 41: kre.admin.v1.VersionService.UploadVersion:output_type -> kre.admin.v1.Version
+	32, // 42: kre.admin.v1.VersionService.GetVersion:output_type -> kre.admin.v1.Version
+	6,  // 43: kre.admin.v1.VersionService.ListVersions:output_type -> kre.admin.v1.ListVersionsResponse
+	37, // 44: kre.admin.v1.VersionService.DeleteVersion:output_type -> google.protobuf.Empty
+	32, // 45: kre.admin.v1.VersionService.StartVersion:output_type -> kre.admin.v1.Version
+	32, // 46: kre.admin.v1.VersionService.StopVersion:output_type -> kre.admin.v1.Version
+	32, // 47: kre.admin.v1.VersionService.PublishVersion:output_type -> kre.admin.v1.Version
+	32, // 48: kre.admin.v1.VersionService.UnpublishVersion:output_type -> kre.admin.v1.Version
+	13, // 49: kre.admin.v1.VersionService.GetConfig:output_type -> kre.admin.v1.Config
+	13, // 50: kre.admin.v1.VersionService.UpdateConfig:output_type -> kre.admin.v1.Config
+	16, // 51: kre.admin.v1.VersionService.GetDocumentation:output_type -> kre.admin.v1.Documentation
+	18, // 52: kre.admin.v1.VersionService.ListNodes:output_type -> kre.admin.v1.ListNodesResponse
+	22, // 53: kre.admin.v1.VersionService.SearchLogs:output_type -> kre.admin.v1.SearchLogsResponse
+	25, // 54: kre.admin.v1.VersionService.TailLogs:output_type -> kre.admin.v1.TailLogsResponse
+	27, // 55: kre.admin.v1.VersionService.CallVersion:output_type -> kre.admin.v1.CallVersionResponse
+	41, // [41:56] is the sub-list for method output_type
+	26, // [26:41] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_kre_admin_v1_version_service_proto_init() }
@@ -2309,7 +2467,7 @@ func file_kre_admin_v1_version_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kre_admin_v1_version_service_proto_rawDesc), len(file_kre_admin_v1_version_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -9,6 +9,7 @@ package runtimev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -282,8 +283,21 @@ type NodeStatus struct {
 	LastLogLine string `protobuf:"bytes,5,opt,name=last_log_line,json=lastLogLine,proto3" json:"last_log_line,omitempty"`
 	// Its processes, by index.
 	Replicas []*ReplicaStatus `protobuf:"bytes,6,rep,name=replicas,proto3" json:"replicas,omitempty"`
-	// What a person should look at, e.g. a handler that runs longer than the workflow's timeout, with the request's id.
-	Warnings      []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// What a person should look at, e.g. a handler that runs longer than the workflow's timeout, with the request's id,
+	// or calls that were refused within the last minute.
+	Warnings []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// How many messages wait for the node, stored and not handled yet. Of the entrypoint: how many calls wait for their answers,
+	// of all workflows.
+	Waiting int64 `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// How long the oldest of them has waited. Absent: none waits.
+	Oldest *durationpb.Duration `protobuf:"bytes,9,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// How many messages the node has dropped because their callers had gone before it was their turn. This, like all that is
+	// counted here, is counted as long as the runtime's own service runs, over all processes of the node. Of the entrypoint: 0.
+	Expired int64 `protobuf:"varint,10,opt,name=expired,proto3" json:"expired,omitempty"`
+	// Of the entrypoint: how many calls it has refused because they could not have been answered in time, of all workflows.
+	Refused int64 `protobuf:"varint,11,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Of the entrypoint: each workflow of which there is something to tell, in the manifest's order.
+	Workflows     []*WorkflowLoad `protobuf:"bytes,12,rep,name=workflows,proto3" json:"workflows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +381,132 @@ func (x *NodeStatus) GetWarnings() []string {
 	return nil
 }
 
+func (x *NodeStatus) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *NodeStatus) GetOldest() *durationpb.Duration {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *NodeStatus) GetExpired() int64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *NodeStatus) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *NodeStatus) GetWorkflows() []*WorkflowLoad {
+	if x != nil {
+		return x.Workflows
+	}
+	return nil
+}
+
+// WorkflowLoad is how a workflow keeps up with its calls.
+type WorkflowLoad struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, as the manifest writes it.
+	Workflow string `protobuf:"bytes,1,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// How many calls wait for their answers.
+	Waiting int64 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// How long the oldest of them has waited. Absent: none waits.
+	Oldest *durationpb.Duration `protobuf:"bytes,3,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// How many messages the workflow's nodes have dropped because their callers had gone before it was their turn.
+	Expired int64 `protobuf:"varint,4,opt,name=expired,proto3" json:"expired,omitempty"`
+	// How many calls were refused because they could not have been answered in time.
+	Refused int64 `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
+	// How many calls ended without an answer because their time was over.
+	Unanswered    int64 `protobuf:"varint,6,opt,name=unanswered,proto3" json:"unanswered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowLoad) Reset() {
+	*x = WorkflowLoad{}
+	mi := &file_kre_runtime_v1_node_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowLoad) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowLoad) ProtoMessage() {}
+
+func (x *WorkflowLoad) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_node_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowLoad.ProtoReflect.Descriptor instead.
+func (*WorkflowLoad) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_node_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *WorkflowLoad) GetWorkflow() string {
+	if x != nil {
+		return x.Workflow
+	}
+	return ""
+}
+
+func (x *WorkflowLoad) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *WorkflowLoad) GetOldest() *durationpb.Duration {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *WorkflowLoad) GetExpired() int64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *WorkflowLoad) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *WorkflowLoad) GetUnanswered() int64 {
+	if x != nil {
+		return x.Unanswered
+	}
+	return 0
+}
+
 // ReplicaStatus is what is observed of one process of a node.
 type ReplicaStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -388,7 +528,7 @@ type ReplicaStatus struct {
 
 func (x *ReplicaStatus) Reset() {
 	*x = ReplicaStatus{}
-	mi := &file_kre_runtime_v1_node_service_proto_msgTypes[5]
+	mi := &file_kre_runtime_v1_node_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +540,7 @@ func (x *ReplicaStatus) String() string {
 func (*ReplicaStatus) ProtoMessage() {}
 
 func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_node_service_proto_msgTypes[5]
+	mi := &file_kre_runtime_v1_node_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +553,7 @@ func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaStatus.ProtoReflect.Descriptor instead.
 func (*ReplicaStatus) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_node_service_proto_rawDescGZIP(), []int{5}
+	return file_kre_runtime_v1_node_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReplicaStatus) GetIndex() int32 {
@@ -462,7 +602,7 @@ var File_kre_runtime_v1_node_service_proto protoreflect.FileDescriptor
 
 const file_kre_runtime_v1_node_service_proto_rawDesc = "" +
 	"\n" +
-	"!kre/runtime/v1/node_service.proto\x12\x0ekre.runtime.v1\x1a\x1fgoogle/protobuf/timestamp.proto\",\n" +
+	"!kre/runtime/v1/node_service.proto\x12\x0ekre.runtime.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\",\n" +
 	"\x10ListNodesRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"E\n" +
 	"\x11ListNodesResponse\x120\n" +
@@ -470,7 +610,7 @@ const file_kre_runtime_v1_node_service_proto_rawDesc = "" +
 	"\x11WatchNodesRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"F\n" +
 	"\x12WatchNodesResponse\x120\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x1a.kre.runtime.v1.NodeStatusR\x05nodes\"\x80\x02\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x1a.kre.runtime.v1.NodeStatusR\x05nodes\"\xbd\x03\n" +
 	"\n" +
 	"NodeStatus\x12\x1a\n" +
 	"\bworkflow\x18\x01 \x01(\tR\bworkflow\x12\x12\n" +
@@ -479,7 +619,22 @@ const file_kre_runtime_v1_node_service_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\"\n" +
 	"\rlast_log_line\x18\x05 \x01(\tR\vlastLogLine\x129\n" +
 	"\breplicas\x18\x06 \x03(\v2\x1d.kre.runtime.v1.ReplicaStatusR\breplicas\x12\x1a\n" +
-	"\bwarnings\x18\a \x03(\tR\bwarnings\"\xe9\x01\n" +
+	"\bwarnings\x18\a \x03(\tR\bwarnings\x12\x18\n" +
+	"\awaiting\x18\b \x01(\x03R\awaiting\x121\n" +
+	"\x06oldest\x18\t \x01(\v2\x19.google.protobuf.DurationR\x06oldest\x12\x18\n" +
+	"\aexpired\x18\n" +
+	" \x01(\x03R\aexpired\x12\x18\n" +
+	"\arefused\x18\v \x01(\x03R\arefused\x12:\n" +
+	"\tworkflows\x18\f \x03(\v2\x1c.kre.runtime.v1.WorkflowLoadR\tworkflows\"\xcb\x01\n" +
+	"\fWorkflowLoad\x12\x1a\n" +
+	"\bworkflow\x18\x01 \x01(\tR\bworkflow\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\x03R\awaiting\x121\n" +
+	"\x06oldest\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06oldest\x12\x18\n" +
+	"\aexpired\x18\x04 \x01(\x03R\aexpired\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\x03R\arefused\x12\x1e\n" +
+	"\n" +
+	"unanswered\x18\x06 \x01(\x03R\n" +
+	"unanswered\"\xe9\x01\n" +
 	"\rReplicaStatus\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.kre.runtime.v1.NodeStateR\x05state\x12\x16\n" +
@@ -513,7 +668,7 @@ func file_kre_runtime_v1_node_service_proto_rawDescGZIP() []byte {
 }
 
 var file_kre_runtime_v1_node_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kre_runtime_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_kre_runtime_v1_node_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_kre_runtime_v1_node_service_proto_goTypes = []any{
 	(NodeState)(0),                // 0: kre.runtime.v1.NodeState
 	(*ListNodesRequest)(nil),      // 1: kre.runtime.v1.ListNodesRequest
@@ -521,25 +676,30 @@ var file_kre_runtime_v1_node_service_proto_goTypes = []any{
 	(*WatchNodesRequest)(nil),     // 3: kre.runtime.v1.WatchNodesRequest
 	(*WatchNodesResponse)(nil),    // 4: kre.runtime.v1.WatchNodesResponse
 	(*NodeStatus)(nil),            // 5: kre.runtime.v1.NodeStatus
-	(*ReplicaStatus)(nil),         // 6: kre.runtime.v1.ReplicaStatus
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*WorkflowLoad)(nil),          // 6: kre.runtime.v1.WorkflowLoad
+	(*ReplicaStatus)(nil),         // 7: kre.runtime.v1.ReplicaStatus
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_kre_runtime_v1_node_service_proto_depIdxs = []int32{
-	5, // 0: kre.runtime.v1.ListNodesResponse.nodes:type_name -> kre.runtime.v1.NodeStatus
-	5, // 1: kre.runtime.v1.WatchNodesResponse.nodes:type_name -> kre.runtime.v1.NodeStatus
-	0, // 2: kre.runtime.v1.NodeStatus.state:type_name -> kre.runtime.v1.NodeState
-	6, // 3: kre.runtime.v1.NodeStatus.replicas:type_name -> kre.runtime.v1.ReplicaStatus
-	0, // 4: kre.runtime.v1.ReplicaStatus.state:type_name -> kre.runtime.v1.NodeState
-	7, // 5: kre.runtime.v1.ReplicaStatus.state_time:type_name -> google.protobuf.Timestamp
-	1, // 6: kre.runtime.v1.NodeService.ListNodes:input_type -> kre.runtime.v1.ListNodesRequest
-	3, // 7: kre.runtime.v1.NodeService.WatchNodes:input_type -> kre.runtime.v1.WatchNodesRequest
-	2, // 8: kre.runtime.v1.NodeService.ListNodes:output_type -> kre.runtime.v1.ListNodesResponse
-	4, // 9: kre.runtime.v1.NodeService.WatchNodes:output_type -> kre.runtime.v1.WatchNodesResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5,  // 0: kre.runtime.v1.ListNodesResponse.nodes:type_name -> kre.runtime.v1.NodeStatus
+	5,  // 1: kre.runtime.v1.WatchNodesResponse.nodes:type_name -> kre.runtime.v1.NodeStatus
+	0,  // 2: kre.runtime.v1.NodeStatus.state:type_name -> kre.runtime.v1.NodeState
+	7,  // 3: kre.runtime.v1.NodeStatus.replicas:type_name -> kre.runtime.v1.ReplicaStatus
+	8,  // 4: kre.runtime.v1.NodeStatus.oldest:type_name -> google.protobuf.Duration
+	6,  // 5: kre.runtime.v1.NodeStatus.workflows:type_name -> kre.runtime.v1.WorkflowLoad
+	8,  // 6: kre.runtime.v1.WorkflowLoad.oldest:type_name -> google.protobuf.Duration
+	0,  // 7: kre.runtime.v1.ReplicaStatus.state:type_name -> kre.runtime.v1.NodeState
+	9,  // 8: kre.runtime.v1.ReplicaStatus.state_time:type_name -> google.protobuf.Timestamp
+	1,  // 9: kre.runtime.v1.NodeService.ListNodes:input_type -> kre.runtime.v1.ListNodesRequest
+	3,  // 10: kre.runtime.v1.NodeService.WatchNodes:input_type -> kre.runtime.v1.WatchNodesRequest
+	2,  // 11: kre.runtime.v1.NodeService.ListNodes:output_type -> kre.runtime.v1.ListNodesResponse
+	4,  // 12: kre.runtime.v1.NodeService.WatchNodes:output_type -> kre.runtime.v1.WatchNodesResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_kre_runtime_v1_node_service_proto_init() }
@@ -553,7 +713,7 @@ func file_kre_runtime_v1_node_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kre_runtime_v1_node_service_proto_rawDesc), len(file_kre_runtime_v1_node_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
