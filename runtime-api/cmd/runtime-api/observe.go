@@ -22,7 +22,7 @@ type observeConfig struct {
 }
 
 // observe stores what the processes log and serves that and what their nodes do, if there is a directory that tells. It
-// returns what removes the logs of a version, or nil.
+// returns what removes the logs of a version and forgets its nodes, or nil.
 func observe(process *boot.Process, config observeConfig, nats *broker.Broker, server grpc.ServiceRegistrar) (func(context.Context, string) error, error) {
 	if config.ProcessDir == "" {
 		return nil, nil
@@ -32,7 +32,7 @@ func observe(process *boot.Process, config observeConfig, nats *broker.Broker, s
 	follower := processdir.NewFollower(dir, store, process.Logger)
 	logs := logbook.NewService(store, follower)
 	nodes := nodestatus.NewService(dir, nodestatus.Options{})
-	if err := nats.NoteSlow(nodes.Note); err != nil {
+	if err := nats.Notes(nodes.Note); err != nil {
 		return nil, err
 	}
 	grpcapi.RegisterLogs(server, logs)
@@ -53,5 +53,8 @@ func observe(process *boot.Process, config observeConfig, nats *broker.Broker, s
 			return stop.Err()
 		}
 	})
-	return logs.Forget, nil
+	return func(ctx context.Context, version string) error {
+		nodes.Forget(version)
+		return logs.Forget(ctx, version)
+	}, nil
 }

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
 	"github.com/konstellation-io/kre/runtime-api/internal/storetest"
@@ -236,4 +238,50 @@ func TestTheNodesOfAVersionAreServed(t *testing.T) {
 	require.Equal(t, int64(1767323045), failed.GetReplicas()[0].GetStateTime().GetSeconds())
 	_, err = nodes.ListNodes(r.trusted(t), &runtimev1.ListNodesRequest{Version: "../x"})
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
+}
+
+func TestWhatProcessesSayOfThemselvesIsServedUntilTheirVersionIsRemoved(t *testing.T) {
+	r := openRuntime(t)
+	dir := filepath.Join(r.dir, "versions", "prices-v1")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nodes.json"), []byte(`{"processes":[{"process":"entrypoint-0","node":"entrypoint"},
+		{"process":"w.n-0","workflow":"W","node":"N"}]}`), 0o600))
+	say := func(subject, text string) {
+		require.NoError(t, r.js.Conn().Publish("kre.prices-v1._status."+subject, []byte(text)))
+	}
+	list := func() (entrypoint, node *runtimev1.NodeStatus) {
+		answer, err := runtimev1.NewNodeServiceClient(r.conn).ListNodes(r.trusted(t), &runtimev1.ListNodesRequest{Version: "prices-v1"})
+		require.NoError(t, err)
+		require.Len(t, answer.GetNodes(), 2)
+		return answer.GetNodes()[0], answer.GetNodes()[1]
+	}
+	var entrypoint, node *runtimev1.NodeStatus
+	require.Eventually(t, func() bool {
+		say("entrypoint.entrypoint", `{"workflow":"entrypoint","node":"entrypoint","replica_id":"a",
+			"workflows":[{"workflow":"w","waiting":12,"oldest_seconds":0.8,"refused":310,"unanswered":5}]}`)
+		say("w.n", `{"workflow":"w","node":"N","replica_id":"b","waiting":7,"oldest_seconds":3.4,"expired":41}`)
+		entrypoint, node = list()
+		return entrypoint.GetWaiting() > 0 && node.GetWaiting() > 0
+	}, time.Minute, 10*time.Millisecond)
+	require.EqualValues(t, 7, node.GetWaiting())
+	require.Equal(t, 3400*time.Millisecond, node.GetOldest().AsDuration())
+	require.EqualValues(t, 41, node.GetExpired())
+	require.Empty(t, node.GetWorkflows())
+	require.EqualValues(t, 12, entrypoint.GetWaiting())
+	require.Equal(t, 800*time.Millisecond, entrypoint.GetOldest().AsDuration())
+	require.EqualValues(t, 310, entrypoint.GetRefused())
+	require.Zero(t, entrypoint.GetExpired())
+	require.Len(t, entrypoint.GetWorkflows(), 1)
+	require.True(t, proto.Equal(&runtimev1.WorkflowLoad{
+		Workflow: "W", Waiting: 12, Oldest: durationpb.New(800 * time.Millisecond), Expired: 41, Refused: 310, Unanswered: 5,
+	}, entrypoint.GetWorkflows()[0]), entrypoint.String())
+
+	say("w.n", `{"workflow":"w","node":"N","replica_id":"b","expired":42}`) // the last that is said
+	require.Eventually(t, func() bool { _, node = list(); return node.GetExpired() == 42 }, time.Minute, 10*time.Millisecond)
+	_, err := runtimev1.NewVersionServiceClient(r.conn).RemoveVersion(r.trusted(t), &runtimev1.RemoveVersionRequest{Version: "prices-v1"})
+	require.NoError(t, err)
+	entrypoint, node = list()
+	require.Zero(t, entrypoint.GetRefused())
+	require.Nil(t, entrypoint.GetOldest())
+	require.Zero(t, node.GetExpired())
 }

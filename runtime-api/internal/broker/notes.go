@@ -12,9 +12,10 @@ import (
 	"github.com/konstellation-io/kre/runtime-api/internal/nodestatus"
 )
 
-// slowMessage is what nodes publish of handlers that run longer than their workflow's timeout, and of workers that are gone, and
-// an entrypoint of requests that cannot be stored.
-type slowMessage struct {
+// noteMessage is what processes of a version publish of themselves: nodes of handlers that run longer than their workflow's
+// timeout, of workers that are gone, and of messages that wait; an entrypoint of requests that cannot be stored, and of calls
+// that wait. Anything may be absent. Numbers are read as they come, and then brought within reason.
+type noteMessage struct {
 	Workflow string `json:"workflow"`
 	Node     string `json:"node"`
 	Replica  string `json:"replica_id"`
@@ -24,30 +25,64 @@ type slowMessage struct {
 	} `json:"slow"`
 	Down    string `json:"down"`
 	Trouble string `json:"trouble"`
+	loadMessage
+	Workflows []struct {
+		Workflow string `json:"workflow"`
+		loadMessage
+	} `json:"workflows"`
 }
 
-// maxSeconds is longer than anything runs.
-const maxSeconds = 1e9
+// loadMessage is what waits, and what was counted since the process started.
+type loadMessage struct {
+	Waiting       float64 `json:"waiting"`
+	OldestSeconds float64 `json:"oldest_seconds"`
+	Expired       float64 `json:"expired"`
+	Refused       float64 `json:"refused"`
+	Unanswered    float64 `json:"unanswered"`
+}
 
-// NoteSlow calls note with what the nodes of a version say of slow handlers, from now on until the connection is closed.
-// What cannot be read is left out.
-func (b *Broker) NoteSlow(note func(version string, slow nodestatus.Slow)) error {
+func (m loadMessage) load() nodestatus.Load {
+	return nodestatus.Load{
+		Waiting: number(m.Waiting), Oldest: duration(m.OldestSeconds), Expired: number(m.Expired), Refused: number(m.Refused),
+		Unanswered: number(m.Unanswered),
+	}
+}
+
+const (
+	maxSeconds = 1e9  // longer than anything runs
+	maxNumber  = 1e12 // more than anything counts
+)
+
+func duration(seconds float64) time.Duration {
+	return time.Duration(min(max(seconds, 0), maxSeconds) * float64(time.Second))
+}
+
+func number(n float64) int64 { return int64(min(max(n, 0), maxNumber)) }
+
+func (m noteMessage) note() nodestatus.Note {
+	note := nodestatus.Note{
+		Workflow: m.Workflow, Node: m.Node, Replica: m.Replica, Down: m.Down, Trouble: m.Trouble, Load: m.load(),
+	}
+	for _, request := range m.Slow {
+		note.Requests = append(note.Requests, nodestatus.SlowRequest{ID: request.RequestID, Running: duration(request.Seconds)})
+	}
+	for _, workflow := range m.Workflows {
+		note.Workflows = append(note.Workflows, nodestatus.WorkflowLoad{Workflow: workflow.Workflow, Load: workflow.load()})
+	}
+	return note
+}
+
+// Notes calls each with what the processes of a version say of themselves, from now on until the connection is closed. What
+// cannot be read is left out.
+func (b *Broker) Notes(each func(version string, note nodestatus.Note)) error {
 	_, err := b.conn.Subscribe(plan.Status("*")+".>", func(msg *nats.Msg) {
-		var message slowMessage
-		if json.Unmarshal(msg.Data, &message) != nil {
-			return
+		var message noteMessage
+		if json.Unmarshal(msg.Data, &message) == nil {
+			each(strings.Split(msg.Subject, ".")[1], message.note())
 		}
-		slow := nodestatus.Slow{Workflow: message.Workflow, Node: message.Node, Replica: message.Replica, Down: message.Down, Trouble: message.Trouble}
-		for _, request := range message.Slow {
-			seconds := min(max(request.Seconds, 0), maxSeconds)
-			slow.Requests = append(slow.Requests, nodestatus.SlowRequest{
-				ID: request.RequestID, Running: time.Duration(seconds * float64(time.Second)),
-			})
-		}
-		note(strings.Split(msg.Subject, ".")[1], slow)
 	})
 	if err != nil {
-		return fmt.Errorf("listen to what nodes say of slow handlers: %w", err)
+		return fmt.Errorf("listen to what nodes say of themselves: %w", err)
 	}
 	return nil
 }

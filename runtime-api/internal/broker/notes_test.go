@@ -11,16 +11,16 @@ import (
 	"github.com/konstellation-io/kre/runtime-api/internal/nodestatus"
 )
 
-func TestWhatNodesSayOfSlowHandlersIsNoted(t *testing.T) {
+func TestWhatProcessesSayOfThemselvesIsNoted(t *testing.T) {
 	srv := start(t)
 	b := connect(t, srv.ClientURL())
 	type note struct {
 		version string
-		slow    nodestatus.Slow
+		note    nodestatus.Note
 	}
 	notes := make(chan note, 10)
 	require.NoError(t, b.WaitConnected(t.Context()))
-	require.NoError(t, b.NoteSlow(func(version string, slow nodestatus.Slow) { notes <- note{version, slow} }))
+	require.NoError(t, b.Notes(func(version string, one nodestatus.Note) { notes <- note{version, one} }))
 	node, err := nats.Connect(srv.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(node.Close)
@@ -35,18 +35,43 @@ func TestWhatNodesSayOfSlowHandlersIsNoted(t *testing.T) {
 		}
 	}
 	for len(notes) > 0 {
-		require.Equal(t, note{"prices-v1", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: "r1"}}, <-notes)
+		require.Equal(t, note{"prices-v1", nodestatus.Note{Workflow: "estimate", Node: "Model", Replica: "r1"}}, <-notes)
 	}
-	for _, text := range []string{
-		`no JSON`,
-		`{"workflow":"estimate","node":"Model","replica_id":"r2","slow":[{"request_id":"R1","message_id":"m","seconds":35.5},{"request_id":"R2","seconds":-1}],"down":"ended with code 1","trouble":"requests are refused"}`,
+	for _, c := range []struct {
+		name, text string
+		want       nodestatus.Note
+	}{
+		{
+			"of a node",
+			`{"workflow":"estimate","node":"Model","replica_id":"r2","slow":[{"request_id":"R1","message_id":"m","seconds":35.5},{"request_id":"R2","seconds":-1}],"down":"ended with code 1","trouble":"requests are refused","waiting":12,"oldest_seconds":3.4,"expired":41}`,
+			nodestatus.Note{
+				Workflow: "estimate", Node: "Model", Replica: "r2", Down: "ended with code 1", Trouble: "requests are refused",
+				Requests: []nodestatus.SlowRequest{{ID: "R1", Running: 35500 * time.Millisecond}, {ID: "R2"}},
+				Load:     nodestatus.Load{Waiting: 12, Oldest: 3400 * time.Millisecond, Expired: 41},
+			},
+		},
+		{
+			"of an entrypoint",
+			`{"replica_id":"r2","workflows":[{"workflow":"estimate","waiting":12,"oldest_seconds":0.8,"refused":310,"unanswered":5},{}]}`,
+			nodestatus.Note{Replica: "r2", Workflows: []nodestatus.WorkflowLoad{
+				{Workflow: "estimate", Load: nodestatus.Load{Waiting: 12, Oldest: 800 * time.Millisecond, Refused: 310, Unanswered: 5}}, {},
+			}},
+		},
+		{
+			"beyond reason",
+			`{"replica_id":"r2","waiting":1e300,"oldest_seconds":1e300,"expired":-3,"refused":0.5,"unanswered":-1e300}`,
+			nodestatus.Note{Replica: "r2", Load: nodestatus.Load{Waiting: 1e12, Oldest: 1e9 * time.Second}},
+		},
 	} {
-		require.NoError(t, node.Publish(subject, []byte(text)))
+		t.Run(c.name, func(t *testing.T) {
+			for _, text := range []string{`no JSON`, `{"waiting":NaN}`, `{"waiting":1e999}`, `{"waiting":"12"}`, `{"workflows":{}}`, c.text} {
+				require.NoError(t, node.Publish(subject, []byte(text)))
+			}
+			last := <-notes
+			for last.note.Replica == "r1" { // a late one of those above
+				last = <-notes
+			}
+			require.Equal(t, note{"prices-v1", c.want}, last, "the first that can be read")
+		})
 	}
-	var last note
-	for last = <-notes; last.slow.Replica == "r1"; last = <-notes { // a late one of those above
-	}
-	require.Equal(t, note{"prices-v1", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: "r2", Requests: []nodestatus.SlowRequest{
-		{ID: "R1", Running: 35500 * time.Millisecond}, {ID: "R2"},
-	}, Down: "ended with code 1", Trouble: "requests are refused"}}, last)
 }

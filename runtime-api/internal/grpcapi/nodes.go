@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
@@ -41,10 +42,16 @@ func nodeStatuses(nodes []nodestatus.Node) []*runtimev1.NodeStatus {
 	for _, node := range nodes {
 		status := &runtimev1.NodeStatus{
 			Workflow: valid(node.Workflow), Name: valid(node.Name), State: stateOf(node.State), Reason: valid(node.Reason),
-			LastLogLine: valid(node.LastLogLine),
+			LastLogLine: valid(node.LastLogLine), Waiting: node.Waiting, Oldest: oldest(node.Load), Expired: node.Expired, Refused: node.Refused,
 		}
 		for _, warning := range node.Warnings {
 			status.Warnings = append(status.Warnings, valid(warning))
+		}
+		for _, workflow := range node.Workflows {
+			status.Workflows = append(status.Workflows, &runtimev1.WorkflowLoad{
+				Workflow: valid(workflow.Workflow), Waiting: workflow.Waiting, Oldest: oldest(workflow.Load), Expired: workflow.Expired,
+				Refused: workflow.Refused, Unanswered: workflow.Unanswered,
+			})
 		}
 		for _, replica := range node.Replicas {
 			one := &runtimev1.ReplicaStatus{
@@ -59,6 +66,14 @@ func nodeStatuses(nodes []nodestatus.Node) []*runtimev1.NodeStatus {
 		statuses = append(statuses, status)
 	}
 	return statuses
+}
+
+// oldest is how long the oldest has waited of what waits.
+func oldest(load nodestatus.Load) *durationpb.Duration {
+	if load.Waiting == 0 {
+		return nil
+	}
+	return durationpb.New(load.Oldest)
 }
 
 func stateOf(state nodestatus.State) runtimev1.NodeState {

@@ -4,7 +4,6 @@ package nodestatus
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -45,7 +44,11 @@ type Node struct {
 	Reason      string // why it failed
 	LastLogLine string // of the replica that failed, for people
 	Replicas    []Replica
-	Warnings    []string // what a person should look at
+	Warnings    []string       // what a person should look at
+	Load                       // of the entrypoint: of all workflows
+	Workflows   []WorkflowLoad // of the entrypoint: those of which there is something to tell, in the order of the manifest
+
+	mapped string // name of the workflow, as processes are called; of the entrypoint its own
 }
 
 // Replica is what is observed of one process of a node.
@@ -58,23 +61,6 @@ type Replica struct {
 	Since       time.Time // of the state; zero: it was never started
 }
 
-// Slow is what a process of a node says of itself: which handlers run longer than their workflow's timeout, or why there is
-// nobody to run any; an entrypoint says why it refuses requests.
-type Slow struct {
-	Workflow string        // mapped name
-	Node     string        // as the manifest writes it
-	Replica  string        // id, another one at each start of the process
-	Requests []SlowRequest // none: it is over
-	Down     string        // how the worker ended that is being started again; empty: it runs
-	Trouble  string        // what else a person should know, as a sentence
-}
-
-// SlowRequest is a handler that runs longer than its workflow's timeout.
-type SlowRequest struct {
-	ID      string
-	Running time.Duration
-}
-
 // Processes tells of processes.
 type Processes interface {
 	// Processes observes the processes of a version now, in the order to show. A version that never ran has none.
@@ -83,36 +69,23 @@ type Processes interface {
 
 // Options are what may be other than usual.
 type Options struct {
-	WarnFor time.Duration // how long what a process says of itself is shown; 0: 15 s
-	Look    time.Duration // how often is looked for a change; 0: 200 ms
+	WarnFor time.Duration    // how long what a process says of itself is shown; 0: 15 s
+	Look    time.Duration    // how often is looked for a change; 0: 200 ms
+	Now     func() time.Time // the clock; nil: time.Now
 }
 
 // Service tells what nodes do.
 type Service struct {
 	processes Processes
 	opts      Options
+	began     time.Time
 
-	mu   sync.Mutex
-	slow map[slowKey]noted
+	mu sync.Mutex
+	notes
 }
 
-type slowKey struct{ version, workflow, node, replica string }
-
-type noted struct {
-	requests []SlowRequest
-	down     string
-	trouble  string
-	until    time.Time
-}
-
-const (
-	// maxNoted bounds how many processes may say something of themselves at a time.
-	maxNoted = 10_000
-	// maxWarnings is how many requests of a process are shown.
-	maxWarnings = 5
-	// maxLine is how much of a log line is shown, in bytes.
-	maxLine = 500
-)
+// maxLine is how much of a log line is shown, in bytes.
+const maxLine = 500
 
 // NewService returns a service that looks at processes.
 func NewService(processes Processes, opts Options) *Service {
@@ -122,31 +95,10 @@ func NewService(processes Processes, opts Options) *Service {
 	if opts.Look == 0 {
 		opts.Look = 200 * time.Millisecond
 	}
-	return &Service{processes: processes, opts: opts, slow: make(map[slowKey]noted)}
-}
-
-// Note takes notice of what a process of a version says of itself.
-func (s *Service) Note(version string, slow Slow) {
-	now := time.Now()
-	key := slowKey{version: version, workflow: slow.Workflow, node: slow.Node, replica: slow.Replica}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.slow, key)
-	if len(slow.Requests) == 0 && slow.Down == "" && slow.Trouble == "" {
-		return
+	if opts.Now == nil {
+		opts.Now = time.Now
 	}
-	if len(s.slow) >= maxNoted {
-		for key, n := range s.slow {
-			if now.After(n.until) {
-				delete(s.slow, key)
-			}
-		}
-	}
-	if len(s.slow) < maxNoted {
-		s.slow[key] = noted{
-			requests: slices.Clone(slow.Requests), down: short(slow.Down), trouble: short(slow.Trouble), until: now.Add(s.opts.WarnFor),
-		}
-	}
+	return &Service{processes: processes, opts: opts, began: opts.Now(), notes: notes{versions: make(map[string]*said)}}
 }
 
 // List observes the entrypoint and the nodes of a version now, in the order of the manifest. A version that never ran has
@@ -167,9 +119,7 @@ func (s *Service) List(_ context.Context, version string) ([]Node, error) {
 		i := slices.IndexFunc(nodes, func(n Node) bool { return n.Workflow == process.Workflow && n.Name == process.Node })
 		if i < 0 {
 			i = len(nodes)
-			nodes = append(nodes, Node{
-				Workflow: process.Workflow, Name: process.Node, Warnings: s.warnings(version, process.Process),
-			})
+			nodes = append(nodes, Node{Workflow: process.Workflow, Name: process.Node, mapped: mapped(process.Process)})
 		}
 		nodes[i].Replicas = append(nodes[i].Replicas, Replica{
 			Index: process.Replica, State: process.State, Reason: process.Reason, LastLogLine: plain(process.LastLogLine),
@@ -179,7 +129,16 @@ func (s *Service) List(_ context.Context, version string) ([]Node, error) {
 	for i := range nodes {
 		nodes[i].judge()
 	}
+	s.recall(version, nodes)
 	return nodes, nil
+}
+
+// mapped is the mapped name of the workflow that a process is of. An entrypoint is of none, and calls it as itself.
+func mapped(process logbook.Process) string {
+	if workflow, _, of := strings.Cut(process.Name, "."); of {
+		return workflow
+	}
+	return process.Node
 }
 
 var versionName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
@@ -230,50 +189,6 @@ func (n *Node) judge() {
 			return
 		}
 	}
-}
-
-// warnings are what the processes of a node say of themselves.
-func (s *Service) warnings(version string, process logbook.Process) []string {
-	workflow, _, of := strings.Cut(process.Name, ".") // mapped, as processes are called
-	if !of {                                          // it is of no workflow: the entrypoint
-		workflow = process.Node
-	}
-	now := time.Now()
-	var requests []SlowRequest
-	var warnings []string
-	more := 0
-	s.mu.Lock()
-	for key, n := range s.slow {
-		if key.version == version && key.workflow == workflow && key.node == process.Node && now.Before(n.until) {
-			requests = append(requests, n.requests...)
-			if n.down != "" {
-				warnings = append(warnings, "its process "+n.down+", and is being started again")
-			}
-			if n.trouble != "" && !slices.Contains(warnings, n.trouble) {
-				warnings = append(warnings, n.trouble)
-			}
-		}
-	}
-	s.mu.Unlock()
-	slices.Sort(warnings)
-	slices.SortFunc(requests, func(a, b SlowRequest) int {
-		if a.Running != b.Running {
-			return int(b.Running.Milliseconds() - a.Running.Milliseconds())
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	if len(requests) > maxWarnings {
-		more = len(requests) - maxWarnings
-		requests = requests[:maxWarnings]
-	}
-	for _, request := range requests {
-		warnings = append(warnings, fmt.Sprintf("request %s runs for %d s, longer than the workflow's timeout",
-			request.ID, int(request.Running.Seconds())))
-	}
-	if more > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d more requests run longer than the workflow's timeout", more))
-	}
-	return warnings
 }
 
 // plain is a log line for people.

@@ -118,12 +118,12 @@ func TestASlowHandlerIsAWarningUntilItIsOver(t *testing.T) {
 		return nodes[0].Warnings
 	}
 	say := func(replica string, requests ...nodestatus.SlowRequest) {
-		s.Note("prices-v1", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: replica, Requests: requests})
+		s.Note("prices-v1", nodestatus.Note{Workflow: "estimate", Node: "Model", Replica: replica, Requests: requests})
 	}
 	say("a", nodestatus.SlowRequest{ID: "R1", Running: 35 * time.Second})
 	say("b", nodestatus.SlowRequest{ID: "R2", Running: 70 * time.Second})
-	s.Note("prices-v2", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: "a", Requests: []nodestatus.SlowRequest{{ID: "R3"}}})
-	s.Note("prices-v1", nodestatus.Slow{Workflow: "other", Node: "Model", Replica: "a", Requests: []nodestatus.SlowRequest{{ID: "R4"}}})
+	s.Note("prices-v2", nodestatus.Note{Workflow: "estimate", Node: "Model", Replica: "a", Requests: []nodestatus.SlowRequest{{ID: "R3"}}})
+	s.Note("prices-v1", nodestatus.Note{Workflow: "other", Node: "Model", Replica: "a", Requests: []nodestatus.SlowRequest{{ID: "R4"}}})
 	require.Equal(t, []string{
 		"request R2 runs for 70 s, longer than the workflow's timeout", "request R1 runs for 35 s, longer than the workflow's timeout",
 	}, warnings("prices-v1"))
@@ -150,7 +150,7 @@ func TestANodeWhoseWorkerIsGoneSaysSoUntilThereIsAnother(t *testing.T) {
 		strings.Repeat("x", 10_000):                   {"its process " + strings.Repeat("x", 500) + "…, and is being started again"},
 		"":                                            nil,
 	} {
-		s.Note("prices-v1", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: "a", Down: down})
+		s.Note("prices-v1", nodestatus.Note{Workflow: "estimate", Node: "Model", Replica: "a", Down: down})
 		nodes, err := s.List(t.Context(), "prices-v1")
 		require.NoError(t, err)
 		require.Equal(t, want, nodes[0].Warnings)
@@ -172,7 +172,7 @@ func TestAnEntrypointSaysWhyItRefusesRequests(t *testing.T) {
 		return nodes[0].Warnings
 	}
 	say := func(replica, trouble string) {
-		s.Note("prices-v1", nodestatus.Slow{Workflow: "entrypoint", Node: "entrypoint", Replica: replica, Trouble: trouble})
+		s.Note("prices-v1", nodestatus.Note{Workflow: "entrypoint", Node: "entrypoint", Replica: replica, Trouble: trouble})
 	}
 	const trouble = "requests are refused: the broker stores nothing at present"
 	say("a", trouble)
@@ -187,12 +187,12 @@ func TestAnEntrypointSaysWhyItRefusesRequests(t *testing.T) {
 func TestWhatAProcessThatIsGoneSaidOfItselfIsForgotten(t *testing.T) {
 	observed := new(processes)
 	observed.set(model(0, nodestatus.Ready))
-	s := nodestatus.NewService(observed, nodestatus.Options{WarnFor: time.Millisecond})
-	s.Note("prices-v1", nodestatus.Slow{Workflow: "estimate", Node: "Model", Replica: "a", Requests: []nodestatus.SlowRequest{{ID: "R1"}}})
-	require.Eventually(t, func() bool {
-		nodes, err := s.List(t.Context(), "prices-v1")
-		return err == nil && len(nodes[0].Warnings) == 0
-	}, time.Minute, time.Millisecond)
+	clock := newClock()
+	s := nodestatus.NewService(observed, nodestatus.Options{Now: clock.now})
+	s.Note("prices-v1", nodestatus.Note{Workflow: "estimate", Node: "Model", Replica: "a", Requests: []nodestatus.SlowRequest{{ID: "R1"}}})
+	require.Len(t, list(t, s)[0].Warnings, 1)
+	clock.pass(15 * time.Second)
+	require.Empty(t, list(t, s)[0].Warnings)
 }
 
 func TestAWatcherIsToldWhatChanges(t *testing.T) {
