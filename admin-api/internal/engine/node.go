@@ -26,6 +26,23 @@ type Node struct {
 	LastLogLine string
 	Replicas    []Replica
 	Warnings    []string
+	Load                       // of the entrypoint: of all workflows
+	Workflows   []WorkflowLoad // of the entrypoint
+}
+
+// Load is what waits, and what has been counted of messages and calls that waited too long.
+type Load struct {
+	Waiting    int64         // messages that are stored for the node and not handled yet; calls that wait for their answers
+	Oldest     time.Duration // how long the oldest of them has waited
+	Expired    int64         // messages that were dropped because their callers had gone
+	Refused    int64         // calls that were refused because they could not have been answered in time
+	Unanswered int64         // calls whose time was over without an answer; told of workflows only
+}
+
+// WorkflowLoad is the load of a workflow.
+type WorkflowLoad struct {
+	Workflow string // as the manifest writes it
+	Load
 }
 
 // Replica is what is observed of one process of a node.

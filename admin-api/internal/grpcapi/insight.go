@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -32,19 +33,38 @@ func (s *versionService) ListNodes(ctx context.Context, request *adminv1.ListNod
 	}
 	response := new(adminv1.ListNodesResponse)
 	for _, node := range nodes {
-		message := &adminv1.Node{
-			Workflow: node.Workflow, Name: node.Name, State: nodeStates[node.State], Reason: node.Reason,
-			LastLogLine: node.LastLogLine, Warnings: node.Warnings,
-		}
-		for _, replica := range node.Replicas {
-			message.Replicas = append(message.Replicas, &adminv1.Node_Replica{
-				Index: int32(replica.Index), State: nodeStates[replica.State], Reason: replica.Reason,
-				LastLogLine: replica.LastLogLine, Restarts: int32(replica.Restarts), StateTime: stamp(replica.StateTime),
-			})
-		}
-		response.Nodes = append(response.Nodes, message)
+		response.Nodes = append(response.Nodes, nodeMessage(node))
 	}
 	return response, nil
+}
+
+func nodeMessage(node engine.Node) *adminv1.Node {
+	message := &adminv1.Node{
+		Workflow: node.Workflow, Name: node.Name, State: nodeStates[node.State], Reason: node.Reason,
+		LastLogLine: node.LastLogLine, Warnings: node.Warnings,
+		Waiting: node.Waiting, Oldest: oldest(node.Load), Expired: node.Expired, Refused: node.Refused,
+	}
+	for _, replica := range node.Replicas {
+		message.Replicas = append(message.Replicas, &adminv1.Node_Replica{
+			Index: int32(replica.Index), State: nodeStates[replica.State], Reason: replica.Reason,
+			LastLogLine: replica.LastLogLine, Restarts: int32(replica.Restarts), StateTime: stamp(replica.StateTime),
+		})
+	}
+	for _, workflow := range node.Workflows {
+		message.Workflows = append(message.Workflows, &adminv1.WorkflowLoad{
+			Workflow: workflow.Workflow, Waiting: workflow.Waiting, Oldest: oldest(workflow.Load), Expired: workflow.Expired,
+			Refused: workflow.Refused, Unanswered: workflow.Unanswered,
+		})
+	}
+	return message
+}
+
+// oldest is how long the oldest has waited of what waits.
+func oldest(load engine.Load) *durationpb.Duration {
+	if load.Waiting == 0 {
+		return nil
+	}
+	return durationpb.New(load.Oldest)
 }
 
 var logLevels = map[adminv1.LogEntry_Level]engine.LogLevel{

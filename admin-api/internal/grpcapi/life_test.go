@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/konstellation-io/kre/admin-api/internal/engine"
@@ -42,6 +43,22 @@ func TestTheWholeLifeOfAVersionOverREST(t *testing.T) {
 	require.Equal(t, map[string][]byte{"CERT": []byte("s3cret")}, f.world.Told().Files)
 	nodes := ok(t, f, "GET", "/v1/"+v1+"/nodes", "", new(adminv1.ListNodesResponse))
 	require.Equal(t, "entrypoint", nodes.GetNodes()[0].GetName())
+	require.Nil(t, nodes.GetNodes()[0].GetOldest(), "none waits")
+	f.world.Nodes(engine.Node{
+		Name: engine.Entrypoint, Load: engine.Load{Waiting: 12, Oldest: 1500 * time.Millisecond, Expired: 1, Refused: 310},
+		Workflows: []engine.WorkflowLoad{
+			{Workflow: "w", Load: engine.Load{Waiting: 12, Oldest: 1500 * time.Millisecond, Expired: 41, Refused: 310, Unanswered: 5}},
+			{Workflow: "idle", Load: engine.Load{Expired: 2}},
+		},
+	})
+	nodes = ok(t, f, "GET", "/v1/"+v1+"/nodes", "", new(adminv1.ListNodesResponse))
+	require.True(t, proto.Equal(&adminv1.Node{
+		Name: "entrypoint", State: adminv1.Node_UNKNOWN, Waiting: 12, Oldest: durationpb.New(1500 * time.Millisecond), Expired: 1, Refused: 310,
+		Workflows: []*adminv1.WorkflowLoad{
+			{Workflow: "w", Waiting: 12, Oldest: durationpb.New(1500 * time.Millisecond), Expired: 41, Refused: 310, Unanswered: 5},
+			{Workflow: "idle", Expired: 2},
+		},
+	}, nodes.GetNodes()[0]), nodes.String())
 
 	ok(t, f, "POST", "/v1/"+v1+":publish", "", new(adminv1.Version))
 	f.becomes(t, v1, adminv1.Version_PUBLISHED)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -309,7 +310,12 @@ func TestNodesArriveWholeAndAStateOfTomorrowIsUnknown(t *testing.T) {
 				Index: 1, State: runtimev1.NodeState_NODE_STATE_READY, Reason: "r", LastLogLine: "l", Restarts: 3, StateTime: timestamppb.New(at),
 			}},
 		},
-		{Name: "entrypoint", State: 77},
+		{
+			Name: "entrypoint", State: 77, Waiting: 12, Oldest: durationpb.New(time.Second), Expired: 1, Refused: 310,
+			Workflows: []*runtimev1.WorkflowLoad{
+				{Workflow: "w", Waiting: 12, Oldest: durationpb.New(time.Second), Expired: 41, Refused: 310, Unanswered: 5}, {Workflow: "idle"},
+			},
+		},
 	}})
 	nodes, err := client.ListNodes(t.Context(), address, "v1")
 	require.NoError(t, err)
@@ -318,7 +324,12 @@ func TestNodesArriveWholeAndAStateOfTomorrowIsUnknown(t *testing.T) {
 			Workflow: "w", Name: "n", State: engine.NodeFailed, Reason: "ended", LastLogLine: "oh", Warnings: []string{"slow"},
 			Replicas: []engine.Replica{{Index: 1, State: engine.NodeReady, Reason: "r", LastLogLine: "l", Restarts: 3, StateTime: at}},
 		},
-		{Name: engine.Entrypoint, State: engine.NodeUnknown},
+		{
+			Name: engine.Entrypoint, State: engine.NodeUnknown, Load: engine.Load{Waiting: 12, Oldest: time.Second, Expired: 1, Refused: 310},
+			Workflows: []engine.WorkflowLoad{
+				{Workflow: "w", Load: engine.Load{Waiting: 12, Oldest: time.Second, Expired: 41, Refused: 310, Unanswered: 5}}, {Workflow: "idle"},
+			},
+		},
 	}, nodes)
 }
 

@@ -20,6 +20,15 @@ func nodeOf(status *runtimev1.NodeStatus) engine.Node {
 	node := engine.Node{
 		Workflow: status.GetWorkflow(), Name: status.GetName(), State: nodeStates[status.GetState()], Reason: status.GetReason(),
 		LastLogLine: status.GetLastLogLine(), Warnings: status.GetWarnings(),
+		Load: engine.Load{
+			Waiting: status.GetWaiting(), Oldest: status.GetOldest().AsDuration(), Expired: status.GetExpired(), Refused: status.GetRefused(),
+		},
+	}
+	for _, workflow := range status.GetWorkflows() {
+		node.Workflows = append(node.Workflows, engine.WorkflowLoad{Workflow: workflow.GetWorkflow(), Load: engine.Load{
+			Waiting: workflow.GetWaiting(), Oldest: workflow.GetOldest().AsDuration(), Expired: workflow.GetExpired(),
+			Refused: workflow.GetRefused(), Unanswered: workflow.GetUnanswered(),
+		}})
 	}
 	for _, replica := range status.GetReplicas() {
 		node.Replicas = append(node.Replicas, engine.Replica{

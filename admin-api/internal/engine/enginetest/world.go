@@ -24,6 +24,7 @@ type World struct {
 	documents map[string]string   // by version
 	wishes    []engine.VersionWish
 	watchers  map[chan engine.Observation]struct{}
+	nodes     []engine.Node
 	lines     []engine.LogEntry
 	call      func(engine.Call) (engine.Answer, error)
 
@@ -43,6 +44,7 @@ func NewWorld() *World {
 	return &World{
 		runtimes: make(map[string]*engine.ObservedRuntime), packages: make(map[string][]string),
 		documents: make(map[string]string), watchers: make(map[chan engine.Observation]struct{}),
+		nodes: []engine.Node{{Name: engine.Entrypoint}},
 	}
 }
 
@@ -97,6 +99,13 @@ func (w *World) Answer(call func(engine.Call) (engine.Answer, error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.call = call
+}
+
+// Nodes sets what is observed of the nodes of every version.
+func (w *World) Nodes(nodes ...engine.Node) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodes = nodes
 }
 
 // Store sets which versions have a package in a runtime.
@@ -382,7 +391,9 @@ func (w *World) TailLogs(ctx context.Context, _ string, query engine.LogQuery, l
 
 // ListNodes is part of engine.Runtimes.
 func (w *World) ListNodes(context.Context, string, string) ([]engine.Node, error) {
-	return []engine.Node{{Name: engine.Entrypoint}}, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.nodes), nil
 }
 
 // Call is part of engine.Calls.
