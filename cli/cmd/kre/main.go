@@ -61,7 +61,7 @@ type commands struct {
 	Runtime    runtimes.Command   `cmd:"" help:"Runtimes: isolated places that hold versions."`
 	Version    versions.Command   `cmd:"" help:"Versions of a runtime, from the package to the published one and back."`
 	Logs       logs.Command       `cmd:"" help:"Show what a version writes."`
-	Status     overview.Command   `cmd:"" help:"Show what runs, what is published, and which nodes are in trouble."`
+	Status     overview.Command   `cmd:"" help:"Show what runs, what is published, what waits, and which nodes are in trouble."`
 	Completion completion.Command `cmd:"" help:"Print what makes a shell complete kre's command lines."`
 
 	ThisVersion kong.VersionFlag `name:"version" help:"Print the version of kre and end."`
@@ -80,7 +80,7 @@ A version is a graph of small programs that answers requests: krt.yml names them
 
   kre runtime create prices            a place for versions in the engine
   kre version create demo              a version of a project; then config set, start, publish
-  kre status                           what runs, what is published, what is in trouble
+  kre status                           what runs, what is published, what waits, what is in trouble
 
 kre COMMAND --help tells more about each.`
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/output"
@@ -72,6 +73,23 @@ func TestATableIsAlignedWhateverItsColours(t *testing.T) {
 		}
 		require.Equal(t, []string{"NAME      N  STATE", "é         7  READY", "longer\uFFFD  12"}, lines)
 	}
+}
+
+func TestAColumnThatIsOptionalIsThereWhenItHasSomethingToSay(t *testing.T) {
+	table := output.NewTable(look.Printer{}, "NAME", "WAITING", "OLDEST", "WHY").Right(1, 2).Optional(1, 2)
+	table.Row(output.Plain("a"), output.Number(0), output.Waited(nil), output.Plain("x"))
+	require.Equal(t, []string{"NAME  WHY", "a     x"}, table.Lines())
+	table.Row(output.Plain("b"), output.Number(1234567), output.Waited(nil), output.Plain("y"))
+	require.Equal(t, []string{"NAME    WAITING  WHY", "a                x", "b     1,234,567  y"}, table.Lines())
+}
+
+func TestNumbersForPeople(t *testing.T) {
+	for n, want := range map[int64]string{0: "", 1: "1", 999: "999", 1000: "1,000", 41234567: "41,234,567"} {
+		require.Equal(t, want, output.Number(n).Text)
+	}
+	require.Empty(t, output.Waited(nil).Text, "nothing waits")
+	require.Equal(t, "0 ms", output.Waited(durationpb.New(0)).Text)
+	require.Equal(t, "3.4 s", output.Waited(durationpb.New(3400*time.Millisecond)).Text)
 }
 
 func TestTimesForPeople(t *testing.T) {

@@ -2,11 +2,14 @@ package output
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/vbauerster/mpb/v8/decor"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
@@ -21,9 +24,10 @@ func Plain(format string, args ...any) Cell { return Cell{Text: fmt.Sprintf(form
 
 // Table is aligned text for people.
 type Table struct {
-	printer look.Printer
-	rows    [][]Cell
-	right   map[int]bool
+	printer  look.Printer
+	rows     [][]Cell
+	right    map[int]bool
+	optional []int
 }
 
 // NewTable begins a table with the names of its columns.
@@ -45,6 +49,12 @@ func (t *Table) Right(columns ...int) *Table {
 	return t
 }
 
+// Optional leaves out columns, counted from 0, in which nothing is to be said.
+func (t *Table) Optional(columns ...int) *Table {
+	t.optional = append(t.optional, columns...)
+	return t
+}
+
 // Row adds a row.
 func (t *Table) Row(cells ...Cell) { t.rows = append(t.rows, cells) }
 
@@ -59,10 +69,14 @@ func (t *Table) Lines() []string {
 			widths[i] = max(widths[i], utf8.RuneCountInString(look.Clean(cell.Text)))
 		}
 	}
+	left := t.leftOut()
 	lines := make([]string, 0, len(t.rows))
 	for _, row := range t.rows {
 		var b strings.Builder
 		for i, cell := range row {
+			if left[i] {
+				continue
+			}
 			text := look.Clean(cell.Text)
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
 			if t.right[i] {
@@ -79,6 +93,15 @@ func (t *Table) Lines() []string {
 		lines = append(lines, strings.TrimRight(b.String(), " "))
 	}
 	return lines
+}
+
+// leftOut are the optional columns that are empty.
+func (t *Table) leftOut() map[int]bool {
+	left := make(map[int]bool)
+	for _, column := range t.optional {
+		left[column] = !slices.ContainsFunc(t.rows[1:], func(row []Cell) bool { return row[column].Text != "" })
+	}
+	return left
 }
 
 // Print writes the table.
@@ -121,6 +144,26 @@ func Took(d time.Duration) string {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return d.Round(time.Second).String()
+}
+
+// Number is a number of things with its thousands apart, and nothing for none.
+func Number(n int64) Cell {
+	if n == 0 {
+		return Cell{}
+	}
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return Cell{Text: text}
+}
+
+// Waited is how long something has waited, and nothing where nothing waits.
+func Waited(d *durationpb.Duration) Cell {
+	if d == nil {
+		return Cell{}
+	}
+	return Cell{Text: Took(d.AsDuration())}
 }
 
 // Clock is a point in time for people, of this machine's time zone.

@@ -1,4 +1,5 @@
-// Package overview is `kre status`: the runtimes of an engine, what is published, what runs, and which nodes are in trouble.
+// Package overview is `kre status`: the runtimes of an engine, what is published, what runs and what waits there, and which
+// nodes are in trouble.
 package overview
 
 import (
@@ -29,8 +30,12 @@ func (*Command) Help() string {
   kre status --once
   kre status -o json | jq '.[] | select(.troubles != [])'
 
-With -o json it is a list: for each runtime an object of runtime, versions (those that run or that something is wrong with) and
-troubles (version and node), each as the API has it.`
+WAITING is how many calls wait for an answer, and OLDEST how long the oldest of them has; REFUSED are calls that could not have
+been answered in time, EXPIRED messages that were dropped because their callers had gone. What is empty is 0; kre version nodes
+tells more.
+
+With -o json it is a list: for each runtime an object of runtime, versions (those that run or that something is wrong with),
+entrypoints and troubles (version and node), each as the API has it.`
 }
 
 // refreshEvery is how often a live table is brought up to date.
@@ -133,7 +138,7 @@ func lines(p look.Printer, e *remote.Engine, all []place) []string {
 		return []string{"The engine at " + e.GRPC + " has no runtime. kre runtime create NAME makes one."}
 	}
 	runtimes := output.NewTable(p, "RUNTIME", "STATE", "PUBLISHED", "ADDRESS", "WHY")
-	versions := output.NewTable(p, "RUNTIME", "VERSION", "STATE", "WHY")
+	versions := output.NewTable(p, "RUNTIME", "VERSION", "STATE", "WAITING", "OLDEST", "REFUSED", "EXPIRED", "WHY").Right(3, 4, 5, 6)
 	troubles := output.NewTable(p, "RUNTIME", "VERSION", "NODE", "STATE", "RESTARTS", "WHY").Right(4)
 	shown, wrong := 0, 0
 	for _, one := range all {
@@ -142,7 +147,9 @@ func lines(p look.Printer, e *remote.Engine, all []place) []string {
 			output.Plain("%s", one.runtime.GetHttpAddress()), output.Plain("%s", one.runtime.GetStateReason()))
 		for _, v := range one.versions {
 			shown++
-			versions.Row(name, output.Plain("%s", remote.Last(v.GetName())), output.VersionState(v), output.Plain("%s", v.GetStateReason()))
+			versions.Row(name, output.Plain("%s", remote.Last(v.GetName())), output.VersionState(v.Version),
+				output.Number(v.entrypoint.GetWaiting()), output.Waited(v.entrypoint.GetOldest()), output.Number(v.entrypoint.GetRefused()),
+				output.Number(v.expired), output.Plain("%s", v.GetStateReason()))
 		}
 		for _, t := range one.troubles {
 			wrong++

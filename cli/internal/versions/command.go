@@ -21,7 +21,7 @@ type Command struct {
 	Unpublish Unpublish `cmd:"" help:"Make the runtime's address lead nowhere; the version runs on."`
 	Rollback  Rollback  `cmd:"" help:"Publish the version that was published before the current one."`
 	Watch     Watch     `cmd:"" help:"Show what changes, as it does."`
-	Nodes     Nodes     `cmd:"" help:"Show the nodes of a version: state, restarts, why one failed."`
+	Nodes     Nodes     `cmd:"" help:"Show the nodes of a version: state, restarts, what waits, why one failed."`
 	Docs      Docs      `cmd:"" help:"Print what a version says about itself."`
 	Call      Call      `cmd:"" help:"Call an rpc of a running version, published or not, with JSON."`
 }

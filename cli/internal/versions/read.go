@@ -121,60 +121,6 @@ func show(p look.Printer, v *adminv1.Version) {
 	}
 }
 
-// Nodes is `kre version nodes`.
-type Nodes struct {
-	Named
-	output.Format
-}
-
-// Help is shown below the flags.
-func (*Nodes) Help() string {
-	return `Examples:
-  kre version nodes prices-v2
-  kre version nodes prices-v2 -o json | jq '.[] | select(.state != "READY")'`
-}
-
-// Run prints the nodes.
-func (n *Nodes) Run(ctx context.Context, con *console.Console) error {
-	e, name, err := n.open()
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	all, err := nodes(ctx, e, name)
-	if err != nil {
-		return err
-	}
-	if n.Structured() {
-		return output.Messages(n.Format, con.Out, all)
-	}
-	p := con.Printer()
-	table := output.NewTable(p, "WORKFLOW", "NODE", "STATE", "READY", "RESTARTS", "SINCE", "WHY").Right(3, 4)
-	for _, node := range all {
-		ready, restarts := 0, int32(0)
-		since := ""
-		for _, replica := range node.GetReplicas() {
-			if replica.GetState() == adminv1.Node_READY {
-				ready++
-			}
-			restarts += replica.GetRestarts()
-			since = output.Age(replica.GetStateTime())
-		}
-		table.Row(output.Plain("%s", node.GetWorkflow()), output.Plain("%s", node.GetName()), output.NodeState(node.GetState()),
-			output.Plain("%d/%d", ready, len(node.GetReplicas())), output.Plain("%d", restarts), output.Plain("%s", since), output.Plain("%s", node.GetReason()))
-	}
-	table.Print()
-	for _, node := range all {
-		for _, warning := range node.GetWarnings() {
-			p.Line("%s %s: %s", p.Paint(look.Yellow, "warning:"), look.Clean(node.GetName()), look.Clean(warning))
-		}
-		if line := node.GetLastLogLine(); line != "" && node.GetState() == adminv1.Node_FAILED {
-			p.Line("%s said last: %s", look.Clean(node.GetName()), look.Clean(line))
-		}
-	}
-	return nil
-}
-
 // Docs is `kre version docs`.
 type Docs struct {
 	Named
