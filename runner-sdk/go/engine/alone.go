@@ -36,6 +36,7 @@ func (d deadly) Error() string {
 // can be held against no other message.
 func (e *engine) alone(told, hard context.Context, run *run) {
 	d := run.delivery
+	run.suspect = true
 	if !e.under.none(told) {
 		e.pull.GiveBack(d)
 		return

@@ -21,23 +21,29 @@ const (
 	tellEach  = 10 * time.Second // that messages expired
 )
 
-// late reports whether the caller of a run is asked for before it: a message past its time may have nobody left who waits. One
-// over which processes have died is none of these: that has to come to light.
-func (e *engine) late(run *run) bool {
-	return run.expires() && !e.node.Finishes() && !run.delivery.Asked && !time.Now().Before(run.deadline)
+// expires is from when on the caller of a run is asked for before it: a message past its time may have nobody left who waits. Zero:
+// never. So it is with what is of use though its caller has gone, and with a message over which processes have died: that has to
+// come to light.
+func (e *engine) expires(run *run) time.Time {
+	in := run.input
+	ofUse := in.Kind != wire.OK || in.ReplyTo == "" || run.answered || in.Resend > 0 || e.node.Finishes()
+	if ofUse || run.suspect || run.delivery.Asked {
+		return time.Time{}
+	}
+	return run.deadline
 }
 
-// expires reports whether a message is of no use once its caller has gone.
-func (r *run) expires() bool {
-	return r.input.Kind == wire.OK && r.input.ReplyTo != "" && !r.input.Answered && r.input.Resend == 0
+func (e *engine) late(run *run) bool {
+	expires := e.expires(run)
+	return !expires.IsZero() && !time.Now().Before(expires)
 }
 
 // awaited is until when a caller waits for what a handler does with a message; zero: nobody waits, or the work is done whoever does.
 func (e *engine) awaited(run *run) time.Time {
-	if !run.expires() || e.node.Finishes() || !e.node.OnPath || run.delivery.Asked || !time.Now().Before(run.deadline) {
+	if !e.node.OnPath || e.late(run) {
 		return time.Time{}
 	}
-	return run.deadline
+	return e.expires(run)
 }
 
 // expire asks whether a run's caller has gone unanswered, while other messages are handled. If so, the message is acknowledged;

@@ -20,7 +20,8 @@ type run struct {
 	began    time.Time     // of the last attempt's handler
 	spent    time.Duration // in the handler, in the last attempt
 	early    []*early      // early messages on their way to the caller
-	answered bool          // by the last attempt, or before it
+	suspect  bool          // it is handled alone
+	answered bool          // the caller has been, by an attempt or before
 }
 
 func (e *engine) open(d *pull.Delivery) (*run, error) {
@@ -36,7 +37,7 @@ func (e *engine) open(d *pull.Delivery) (*run, error) {
 	}
 	return &run{
 		delivery: d, input: input, id: input.RunID(e.node.Workflow, e.node.ID),
-		answered: input.Answered, deadline: e.clock.own(input.AcceptedAt.Add(input.Timeout)),
+		answered: input.Answered || d.Answered, deadline: e.clock.own(input.AcceptedAt.Add(input.Timeout)),
 	}, nil
 }
 
@@ -46,7 +47,7 @@ func (e *engine) common(run *run) wire.Message {
 	m.Sender = e.node.Name
 	m.Timing = run.input.Timing.Append(e.node.Name, run.spent)
 	m.Resend = 0
-	m.Answered = run.answered
+	m.Answered = run.answered && m.ReplyTo != ""
 	m.ID, m.Kind, m.Body = "", wire.OK, nil
 	return m
 }

@@ -17,7 +17,7 @@ func (e *engine) succeed(ctx context.Context, run *run, result exchange.Result) 
 		return func() error { return nil }
 	}
 	outputs := result.Outputs
-	run.answered = run.input.Answered || result.Early || slices.ContainsFunc(outputs, e.isAnswer)
+	run.answered = run.answered || slices.ContainsFunc(outputs, e.isAnswer)
 	if result.Forward {
 		outputs = []exchange.Output{{Kind: wire.Error, Body: run.input.Body}}
 	}

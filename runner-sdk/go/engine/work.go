@@ -59,6 +59,9 @@ func (e *engine) take(told, hard context.Context, d *pull.Delivery) {
 func (e *engine) follow(hard context.Context, run *run, result exchange.Result, fate Fate) {
 	d := run.delivery
 	switch {
+	case fate == NotBegun && e.late(run):
+		d.Attempts-- // it was none
+		e.expire(hard, run)
 	case fate == NotBegun || fate == Died && hard.Err() != nil:
 		e.pull.GiveBack(d)
 		e.free()
@@ -85,7 +88,7 @@ func (e *engine) begin(hard context.Context, run *run, then func(exchange.Result
 	}
 	e.under.add(1)
 	e.hands.Begin(&Attempt{
-		Exchange: x, Context: hard, Deadline: e.awaited(run),
+		Exchange: x, Context: hard, Deadline: e.awaited(run), Expires: e.expires(run),
 		Began: func() {
 			run.began = time.Now()
 			e.watcher.begin(run)
@@ -93,6 +96,9 @@ func (e *engine) begin(hard context.Context, run *run, then func(exchange.Result
 		Ended: func(end Ending) {
 			e.watcher.end(run)
 			result := x.Return(end.Err)
+			if result.Early {
+				run.answered, run.delivery.Answered = true, true
+			}
 			if end.Fate == Returned {
 				e.returned(hard, run, end, result.Err)
 			}

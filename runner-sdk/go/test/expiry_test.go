@@ -3,6 +3,9 @@ package test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	kre "github.com/konstellation-io/kre/runner-sdk/go"
+	"github.com/konstellation-io/kre/runner-sdk/go/engine"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
@@ -269,4 +273,52 @@ func TestWhatWaitsIsTold(t *testing.T) {
 	close(free)
 	b.settled()
 	b.eventually(func() bool { return status()["waiting"] == 0.0 && status()["oldest_seconds"] == 0.0 }, "none waits any more")
+}
+
+// tardy hands do not begin what has expired meanwhile, as a worker does with what was sent ahead.
+type tardy struct {
+	engine.Hands
+	until  func() // when the turn comes
+	begun  atomic.Int64
+	missed atomic.Int64
+}
+
+func (h *tardy) Begin(a *engine.Attempt) {
+	if !a.Expires.IsZero() {
+		h.until()
+		h.missed.Add(1)
+		a.Ended(engine.Ending{Fate: engine.NotBegun})
+		return
+	}
+	h.begun.Add(1)
+	h.Hands.Begin(a)
+}
+
+func TestWhatExpiresOnItsWayToAWorkerIsAskedForAfterwards(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		t.Run(fmt.Sprint("gone: ", gone), func(t *testing.T) {
+			b := newBed(t)
+			c := b.caller(0)
+			c.gone = func(string) bool { return gone }
+			m := b.request(wrapperspb.String("x"))
+			m.AcceptedAt, m.Timeout = time.Now(), 2*time.Second
+			over := m.AcceptedAt.Add(m.Timeout + 100*time.Millisecond)
+			hands := &tardy{until: func() { time.Sleep(time.Until(over)) }}
+			b.run(b.node(), nil, func(o *engine.Options) {
+				hands.Hands = inProcess(func() error { return nil }, io.Discard, func(ctx *kre.HandlerContext, in *anypb.Any) error {
+					return ctx.SendOutput(wrapperspb.String(strconv.Itoa(ctx.GetAttempt())))
+				})
+				o.Hands = hands
+			})
+			b.send(m)
+			b.settled()
+			require.Equal(t, []string{m.ID}, c.questions())
+			if gone {
+				require.Zero(t, hands.begun.Load())
+				require.Zero(t, b.state(outStream).LastSeq)
+				return
+			}
+			require.Equal(t, "1", b.outputs(1)[0].text(t), "what was not begun was no attempt")
+		})
+	}
 }

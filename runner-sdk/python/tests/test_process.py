@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,22 @@ def test_stop_lets_the_run_end_that_has_begun_and_no_other_begin(start: Start, f
     assert [worker.fail_of(number).outcome for number in (2, 3, 4)] == [End.OUTCOME_NOT_BEGUN] * 3
     assert worker.wait() == 0
     assert worker.stdout == "began block\n"
+
+
+@FORMS
+def test_a_run_whose_turn_comes_too_late_is_not_begun_and_the_next_one_is(start: Start, form: str) -> None:
+    worker = start(form_of(BLOCK, form))
+    now = time.time_ns() // 1000
+    expires = (0, now, now + 1, now + 3_600_000_000)
+    worker.send(
+        *(worker.made(text, expires_unix_us=us) for text, us in zip(("block", "a", "b", "c"), expires, strict=True))
+    )
+    worker.eventually(lambda: worker.printed("began block"), "the handler to begin")
+    (worker.root / "go").touch()
+    assert worker.texts(1) == ["block"]
+    assert [worker.fail_of(number).outcome for number in (2, 3)] == [End.OUTCOME_NOT_BEGUN] * 2
+    assert worker.texts(4) == ["c"]
+    assert worker.stdout == "began block\nbegan c\n"
 
 
 @FORMS

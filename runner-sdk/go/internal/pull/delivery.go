@@ -18,6 +18,7 @@ type Delivery struct {
 	Received  time.Time // by this process's
 	Attempts  int       // by this process, so far
 	Failure   error     // of the last attempt
+	Answered  bool      // an attempt has answered the caller
 	Asked     bool      // whether its caller still waits was asked since then
 
 	ack    string // subject

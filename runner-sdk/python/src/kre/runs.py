@@ -57,7 +57,10 @@ class Runs:
         self.limit = limit
 
     def passes_by(self, run: Run) -> bool:
-        """Whether a message is not for the handlers of this module; the runner has then been told."""
+        """Whether a run came too late, or is not for the handlers of this module; the runner has then been told."""
+        if run.expires_unix_us and time.time() * 1e6 >= run.expires_unix_us:
+            self.refuse([run])
+            return True
         if not self.handlers.typed or (kind := kind_of(run.kind)) is Kind.OK:
             return False
         outcome = End.OUTCOME_FORWARDED if kind is Kind.ERROR else End.OUTCOME_IGNORED

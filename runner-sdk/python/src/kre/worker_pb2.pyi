@@ -172,6 +172,7 @@ class Run(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_UNIX_US_FIELD_NUMBER: _ClassVar[int]
     run: int
     """Number of the run in this worker."""
     body: bytes
@@ -187,7 +188,10 @@ class Run(_message.Message):
     attempt: int
     """Number of the attempt, from 1."""
     deadline_unix_us: int
-    """When the caller's wait is over, Unix microseconds by the clock of this machine; 0 is not known."""
+    """When the caller's wait for what the handler does is over, Unix microseconds by the clock of this machine; 0: nobody waits for
+    it."""
+    expires_unix_us: int
+    """From when on the run is not to be begun, likewise: its turn came too late, and it ends as not begun. 0: it never is too late."""
     def __init__(
         self, *,
         run: int | None = ...,
@@ -198,8 +202,9 @@ class Run(_message.Message):
         message_id: str | None = ...,
         attempt: int | None = ...,
         deadline_unix_us: int | None = ...,
+        expires_unix_us: int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: _Literal["run", "body", "kind", "sender", "request_id", "message_id", "attempt", "deadline_unix_us"]) -> None: ...
+    def ClearField(self, field_name: _Literal["run", "body", "kind", "sender", "request_id", "message_id", "attempt", "deadline_unix_us", "expires_unix_us"]) -> None: ...
 
 class Output(_message.Message):
     """Output is a message that the handler of a run sends. What is ordinary is stored when the run has ended well; what is early

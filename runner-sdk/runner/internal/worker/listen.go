@@ -119,7 +119,7 @@ func (w *Worker) end(l *life, end *workerv1.End) error {
 		w.spent.See(max(spent, time.Microsecond))
 	}
 	l.flights = append(l.flights[:i], l.flights[i+1:]...)
-	if outcome != workerv1.End_OUTCOME_NOT_BEGUN {
+	if !l.stopped || outcome != workerv1.End_OUTCOME_NOT_BEGUN {
 		l.begin()
 	}
 	w.mu.Unlock()

@@ -157,6 +157,9 @@ func (s socket) handle(run *workerv1.Run) {
 		if err := shell.Run(); err != nil {
 			panic(err)
 		}
+	case run.GetExpiresUnixUs() > 0 && time.Now().UnixMicro() >= run.GetExpiresUnixUs():
+		s.write(end(n, workerv1.End_OUTCOME_NOT_BEGUN))
+		return
 	case body == "print":
 		fmt.Println("a line")
 	}

@@ -386,6 +386,9 @@ func (w *Worker) Begin(a *engine.Attempt) {
 	if !a.Deadline.IsZero() {
 		run.DeadlineUnixUs = a.Deadline.UnixMicro()
 	}
+	if !a.Expires.IsZero() {
+		run.ExpiresUnixUs = a.Expires.UnixMicro()
+	}
 	w.life.to.send(&workerv1.ToWorker{Frame: &workerv1.ToWorker_Run{Run: run}})
 }
 

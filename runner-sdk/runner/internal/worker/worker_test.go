@@ -130,14 +130,18 @@ type attempt struct {
 	ended chan engine.Ending
 }
 
-func (b *bed) begin(body string) *attempt {
+func (b *bed) begin(body string, change ...func(*engine.Attempt)) *attempt {
 	a := &attempt{
 		t: b.t, x: &exchange.Exchange{Input: wire.Message{Kind: wire.OK, Body: []byte(body)}, Attempt: 1},
 		began: make(chan struct{}), ended: make(chan engine.Ending, 1),
 	}
-	b.Begin(&engine.Attempt{
+	of := &engine.Attempt{
 		Exchange: a.x, Context: b.hard, Began: func() { close(a.began) }, Ended: func(e engine.Ending) { a.ended <- e },
-	})
+	}
+	for _, c := range change {
+		c(of)
+	}
+	b.Begin(of)
 	return a
 }
 
@@ -273,6 +277,16 @@ func TestWorkerThatDoesNotReadHoldsUpNobody(t *testing.T) {
 	for _, a := range all[1:] {
 		require.Equal(t, engine.NotBegun, a.end().Fate)
 	}
+}
+
+func TestARunWhoseTurnComesTooLateIsNotBegunAndTheNextOneIs(t *testing.T) {
+	b := open(t, "serve")
+	late := b.begin("", func(a *engine.Attempt) { a.Expires = time.Now() })
+	next := b.begin("", func(a *engine.Attempt) { a.Expires = time.Now().Add(time.Hour) })
+	require.Equal(t, engine.NotBegun, late.end().Fate)
+	<-next.began
+	require.Equal(t, engine.Returned, next.end().Fate)
+	require.Empty(t, b.events.list(), "the worker lives")
 }
 
 func TestWorkerThatClosesItsSocketIsEnded(t *testing.T) {

@@ -91,7 +91,12 @@ function run({ init, handlers }) {
   }
 
   function next() {
-    while (!stopped && waiting.length && running < hello.concurrency) begin(waiting.shift());
+    while (!stopped && waiting.length && running < hello.concurrency) {
+      const message = waiting.shift();
+      const expires = Number(message.expiresUnixUs); // 0: never
+      if (expires && Date.now() * 1000 >= expires) write({ end: { run: message.run, outcome: Outcome.OUTCOME_NOT_BEGUN } });
+      else begin(message);
+    }
     if (!stopped) return;
     for (const { run } of waiting.splice(0)) write({ end: { run, outcome: Outcome.OUTCOME_NOT_BEGUN } });
     if (!running) socket.end(() => process.exit(0)); // once everything is written

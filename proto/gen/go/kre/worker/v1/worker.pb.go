@@ -162,7 +162,7 @@ const (
 	End_OUTCOME_FORWARDED End_Outcome = 4
 	// The message was not for this node's handlers, and nothing follows from it.
 	End_OUTCOME_IGNORED End_Outcome = 5
-	// The run was not begun, since the worker has been told to stop. It is no attempt.
+	// The run was not begun, since the worker has been told to stop, or since the run had expired. It is no attempt.
 	End_OUTCOME_NOT_BEGUN End_Outcome = 6
 )
 
@@ -630,10 +630,13 @@ type Run struct {
 	MessageId string `protobuf:"bytes,6,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// Number of the attempt, from 1.
 	Attempt int32 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// When the caller's wait is over, Unix microseconds by the clock of this machine; 0 is not known.
+	// When the caller's wait for what the handler does is over, Unix microseconds by the clock of this machine; 0: nobody waits for
+	// it.
 	DeadlineUnixUs int64 `protobuf:"varint,8,opt,name=deadline_unix_us,json=deadlineUnixUs,proto3" json:"deadline_unix_us,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// From when on the run is not to be begun, likewise: its turn came too late, and it ends as not begun. 0: it never is too late.
+	ExpiresUnixUs int64 `protobuf:"varint,9,opt,name=expires_unix_us,json=expiresUnixUs,proto3" json:"expires_unix_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -718,6 +721,13 @@ func (x *Run) GetAttempt() int32 {
 func (x *Run) GetDeadlineUnixUs() int64 {
 	if x != nil {
 		return x.DeadlineUnixUs
+	}
+	return 0
+}
+
+func (x *Run) GetExpiresUnixUs() int64 {
+	if x != nil {
+		return x.ExpiresUnixUs
 	}
 	return 0
 }
@@ -1072,7 +1082,7 @@ const file_kre_worker_v1_worker_proto_rawDesc = "" +
 	"\tlog_level\x18\t \x01(\x0e2\x14.kre.worker.v1.LevelR\blogLevel\"=\n" +
 	"\x05Ready\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\x05R\bprotocol\x12\x18\n" +
-	"\aruntime\x18\x02 \x01(\tR\aruntime\"\xee\x01\n" +
+	"\aruntime\x18\x02 \x01(\tR\aruntime\"\x96\x02\n" +
 	"\x03Run\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12'\n" +
@@ -1083,7 +1093,8 @@ const file_kre_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"message_id\x18\x06 \x01(\tR\tmessageId\x12\x18\n" +
 	"\aattempt\x18\a \x01(\x05R\aattempt\x12(\n" +
-	"\x10deadline_unix_us\x18\b \x01(\x03R\x0edeadlineUnixUs\"q\n" +
+	"\x10deadline_unix_us\x18\b \x01(\x03R\x0edeadlineUnixUs\x12&\n" +
+	"\x0fexpires_unix_us\x18\t \x01(\x03R\rexpiresUnixUs\"q\n" +
 	"\x06Output\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12'\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x13.kre.worker.v1.KindR\x04kind\x12\x18\n" +
