@@ -18,7 +18,8 @@ type HandlerContext = Context
 // the handler has returned; what lasts as long as the process is kept with Set.
 //
 // It is a context.Context, which is cancelled when the handler has returned, or when the process has to end and can no
-// longer wait for it.
+// longer wait for it. Where a caller waits for what the handler does it has a Deadline, the end of that wait, at which it ends; not so
+// once the handler has sent an early message, and in a workflow whose work is finished whoever has gone (expired: finish).
 type Context struct {
 	context.Context // being one is the point
 

@@ -6,10 +6,12 @@
 package kretest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -43,6 +45,15 @@ func Kind(kind wire.Kind) Option { return func(c *call) { c.message.Input.Kind =
 
 // Attempt says which attempt at the message this is; the default is 1.
 func Attempt(n int) Option { return func(c *call) { c.message.Attempt = n } }
+
+// Deadline says until when a caller waits for what the handler does; by default nobody does.
+func Deadline(at time.Time) Option {
+	return func(c *call) {
+		ctx, cancel := context.WithDeadline(c.trial.Context, at)
+		c.t.Cleanup(cancel)
+		c.trial.Context = ctx
+	}
+}
 
 // Env sets an environment variable until the test ends. As with testing.T.Setenv, the test cannot run in parallel.
 func Env(name, value string) Option { return func(c *call) { c.t.Setenv(name, value) } }

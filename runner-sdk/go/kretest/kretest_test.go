@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/genproto/googleapis/rpc/status"
@@ -176,4 +177,19 @@ func TestServicesThatAreNotThereYetSaySo(t *testing.T) {
 		return nil
 	}
 	kretest.Call(t, handler, wrapperspb.Bool(true)).None()
+}
+
+func TestADeadlineCanBeGiven(t *testing.T) {
+	at := time.Now().Add(time.Hour)
+	var got time.Time
+	var set bool
+	handler := func(ctx *kre.Context, _ *anypb.Any) error {
+		got, set = ctx.Deadline()
+		return nil
+	}
+	kretest.Call(t, kre.Handler(handler), wrapperspb.Bool(true), kretest.Deadline(at)).None()
+	require.True(t, set)
+	require.Equal(t, at, got)
+	kretest.Call(t, kre.Handler(handler), wrapperspb.Bool(true)).None()
+	require.False(t, set)
 }
