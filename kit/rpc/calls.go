@@ -37,7 +37,7 @@ type calls struct {
 	timeout      time.Duration
 	authenticate func(ctx context.Context, method string) (context.Context, error)
 	status       func(err error, requestID string) *status.Status
-	metrics      *metrics
+	metrics      *Metrics
 
 	streams    context.Context //nolint:containedctx // ends when streams are to end
 	endStreams context.CancelFunc
@@ -126,7 +126,7 @@ func (c *calls) around(ctx context.Context, id, method string, handle func(ctx c
 		level = zap.DebugLevel // probes come every second
 	}
 	if !probe {
-		c.metrics.called(method, answer.Code(), took)
+		c.metrics.Called(method, answer.Code(), took)
 	}
 	fields := []zap.Field{zap.String("method", method), zap.Stringer("code", answer.Code()),
 		zap.Duration("took", took), log.RequestID(id), log.Error(err)}

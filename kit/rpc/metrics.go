@@ -8,17 +8,18 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// metrics count and time calls, under the names that dashboards for gRPC servers in Go look for. A nil one does nothing.
-type metrics struct {
+// Metrics count and time calls, under the names that dashboards for gRPC servers in Go look for. A nil one does nothing.
+type Metrics struct {
 	handled *prometheus.CounterVec
 	took    *prometheus.HistogramVec
 }
 
-func newMetrics(registry *prometheus.Registry) *metrics {
+// NewMetrics registers metrics; those of no registry are nil.
+func NewMetrics(registry *prometheus.Registry) *Metrics {
 	if registry == nil {
 		return nil
 	}
-	m := &metrics{
+	m := &Metrics{
 		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "grpc_server_handled_total", Help: "Calls that were answered, or streams that ended.",
 		}, []string{"grpc_service", "grpc_method", "grpc_code"}),
@@ -31,7 +32,8 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 	return m
 }
 
-func (m *metrics) called(method string, code codes.Code, took time.Duration) {
+// Called counts a call of a method, as `/package.Service/Method`.
+func (m *Metrics) Called(method string, code codes.Code, took time.Duration) {
 	if m == nil {
 		return
 	}

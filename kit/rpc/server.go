@@ -81,7 +81,7 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 	}
 	calls := &calls{
 		log: logger, timeout: opts.Timeout, authenticate: opts.Authenticate, status: opts.Status,
-		metrics: newMetrics(opts.Telemetry.Metrics),
+		metrics: NewMetrics(opts.Telemetry.Metrics),
 	}
 	calls.streams, calls.endStreams = context.WithCancel(context.Background())
 	if calls.status == nil {

@@ -45,6 +45,7 @@ type Sink interface {
 	Refused(requestID string, refusal exchange.Refusal)
 	Later(requestID, reason string)
 	Replied(reply wire.Reply) (settled bool)
+	Ended(requestIDs []string) []string
 	Connected()
 	Unconfirmed(subject string) time.Time
 	Overtaken(subject string, at time.Time) (twice bool)
@@ -191,6 +192,9 @@ func (b *Broker) Tell(subject string, text []byte) error { return b.conn.Publish
 // replied hands a reply on and confirms it once it is settled, which one that nobody waits for is too: its node repeats it
 // otherwise.
 func (b *Broker) replied(msg *nats.Msg) {
+	if b.asked(msg) {
+		return
+	}
 	settled := true
 	reply, err := wire.ParseReply(msg.Header, msg.Data)
 	if err != nil {
@@ -204,6 +208,18 @@ func (b *Broker) replied(msg *nats.Msg) {
 	if err := msg.Respond(nil); err != nil {
 		b.logger.Debug("confirming a reply", log.Error(err)) // the broker went away: the reply comes again
 	}
+}
+
+// asked answers a node's question, if it is one.
+func (b *Broker) asked(msg *nats.Msg) bool {
+	requestIDs, is, err := wire.ParseEndedQuestion(msg.Header, msg.Data)
+	if err == nil && is {
+		err = msg.Respond(wire.WriteIDs(b.sink.Ended(requestIDs)))
+	}
+	if err != nil {
+		b.logger.Warn("passing over a question", log.Error(err))
+	}
+	return is
 }
 
 // Await returns when the broker is there and all consumers exist, or with the context's error.
@@ -259,7 +275,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	if !b.conn.IsConnected() {
 		return nil
 	}
-	if err := b.conn.FlushWithContext(ctx); err != nil {
+	if err := b.conn.FlushWithContext(ctx); err != nil && b.conn.IsConnected() { // else it has gone meanwhile
 		return fmt.Errorf("sending the last messages: %w", err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/admission"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/envelope"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/service"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
@@ -41,8 +42,9 @@ type Call struct {
 	accepted atomic.Int64
 	note     atomic.Pointer[wire.Reply]
 
-	order  *order
-	place  *list.Element // of the message in the order, while it is unconfirmed; the order's lock guards it and what follows
+	flow   *flow
+	queued *admission.Request
+	place  *list.Element // of the message in the flow's order, while it is unconfirmed; its lock guards it and what follows
 	sentAt time.Time
 	lost   int // how often something that was sent later was answered before it
 }
@@ -60,7 +62,12 @@ func (c *Call) Ask(ctx context.Context, body []byte) (Answer, error) {
 	if limit := c.x.broker.MaxBody(); limit > 0 && len(body) > limit {
 		return Answer{}, c.tooLarge(len(body), limit)
 	}
-	if err := c.x.enter(c); err != nil {
+	end := callerEnd(ctx, c.begun)
+	within := c.rpc.Timeout
+	if !end.IsZero() {
+		within = min(within, time.Until(end))
+	}
+	if err := c.x.enter(c, within); err != nil {
 		return Answer{}, err
 	}
 	defer c.x.left()
@@ -68,26 +75,36 @@ func (c *Call) Ask(ctx context.Context, body []byte) (Answer, error) {
 	c.refused = make(chan Refusal, 1)
 	c.again = make(chan bool, 1)
 	c.x.waiting.put(c.ID, c)
-	reply, err := c.wait(ctx, body)
-	c.order.forget(c)
+	reply, err := c.wait(ctx, end, body)
+	c.flow.forget(c)
 	if c.x.waiting.take(c.ID) == nil && err != nil {
-		reply = <-c.answer // it came at the last moment
-	} else if err != nil {
+		reply, err = <-c.answer, nil // it came at the last moment
+	}
+	c.flow.leave(c, err)
+	if err != nil {
+		c.unanswered(err)
 		return Answer{}, err
 	}
 	return c.read(reply)
 }
 
+// unanswered takes note of the end of a call that nobody answers any more. Where the entrypoint itself goes away, nobody could
+// ask for it, and what is stored is handled all the same; what the broker has refused nobody handles.
+func (c *Call) unanswered(err error) {
+	if reason := Reason(err); !c.rpc.Finishes && reason != ReasonStopping && reason != ReasonQueueFull {
+		c.x.ended.add(c.ID, time.Now())
+	}
+}
+
 // wait sends the message until it is known to be stored, and returns the first answer.
-func (c *Call) wait(ctx context.Context, body []byte) (wire.Reply, error) {
-	end := callerEnd(ctx, c.begun)
+func (c *Call) wait(ctx context.Context, end time.Time, body []byte) (wire.Reply, error) {
 	resend := firstResend
 	send := func() time.Time {
-		if away := c.order.away(); away != "" {
+		if away := c.flow.away(); away != "" {
 			c.refuse(Refusal{Away: true, Text: away})
 			return time.Time{}
 		}
-		err := c.order.send(c, func() error { return c.x.broker.Publish(c.rpc.Subject, c.message(body, end)) })
+		err := c.flow.send(c, func() error { return c.x.broker.Publish(c.rpc.Subject, c.message(body, end)) })
 		if err != nil {
 			return later(&resend, lastResend)
 		}
@@ -235,15 +252,20 @@ func (c *Call) Timing(answer Answer) string {
 func (c *Call) End(err error) {
 	code := status.Code(err)
 	c.x.observer.end(c, code, err)
-	entry := c.x.logger.Check(level(code), "call")
+	reason := Reason(err)
+	refusals := c.flow.ended(reason, time.Now())
+	entry := c.x.logger.Check(level(code, reason, refusals > 0), "call")
 	if entry == nil {
 		return
 	}
-	fields := make([]zap.Field, 0, 7)
+	fields := make([]zap.Field, 0, 8)
 	fields = append(fields, zap.String("rpc", c.rpc.Name), log.Workflow(c.rpc.Workflow), zap.Stringer("code", code),
 		log.RequestID(c.ID), zap.Float64("duration_ms", float64(time.Since(c.begun).Microseconds())/1000))
 	if c.caller.Label != "" {
 		fields = append(fields, zap.String("label", c.caller.Label))
+	}
+	if refusals > 1 {
+		fields = append(fields, zap.Int("refused", refusals)) // with those before that were not logged
 	}
 	if err != nil && code != codes.InvalidArgument { // what is wrong with a payload may quote it
 		fields = append(fields, zap.String(log.KeyError, status.Convert(err).Message()))

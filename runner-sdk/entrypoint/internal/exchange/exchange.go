@@ -49,7 +49,8 @@ type Exchange struct {
 
 	inFlight atomic.Int64
 	waiting  *waiting
-	orders   sync.Map // subject → *order
+	ended    ended
+	flows    sync.Map // subject → *flow
 	phase    atomic.Int32
 	idle     chan struct{} // told when nothing is in flight while draining
 	over     chan struct{} // closed when those who still wait have to go
@@ -70,16 +71,16 @@ func New(broker Broker, replyTo string, logger *zap.Logger, options Options) *Ex
 	}
 	x := &Exchange{
 		broker: broker, replyTo: replyTo, logger: logger, maxInFlight: int64(options.MaxInFlight),
-		waiting: newWaiting(), idle: make(chan struct{}, 1), over: make(chan struct{}),
+		waiting: newWaiting(), ended: ended{most: maxEnded}, idle: make(chan struct{}, 1), over: make(chan struct{}),
 	}
-	x.observer = newObserver(options.Telemetry, x.Waiting)
+	x.observer = newObserver(options.Telemetry)
 	return x
 }
 
 // Begin makes a call out of a request, before its payload is read. The call is there even when the error, a status for
 // the caller, says that there is no use in reading on. End it in any case.
 func (x *Exchange) Begin(rpc *service.RPC, caller Caller) (*Call, error) {
-	call := &Call{ID: NewID(), x: x, rpc: rpc, caller: caller, begun: time.Now(), order: x.order(rpc.Subject)}
+	call := &Call{ID: NewID(), x: x, rpc: rpc, caller: caller, begun: time.Now(), flow: x.flow(rpc.Subject)}
 	x.observer.begin(call)
 	if err := x.refused(call); err != nil {
 		return call, err
@@ -90,14 +91,17 @@ func (x *Exchange) Begin(rpc *service.RPC, caller Caller) (*Call, error) {
 	return call, nil
 }
 
-// enter admits a call, whose payload has been read: a slow sender takes nobody's place.
-func (x *Exchange) enter(call *Call) error {
+// enter admits a call that has so much time, and whose payload has been read: a slow sender takes nobody's place.
+func (x *Exchange) enter(call *Call, within time.Duration) error {
 	err := error(nil)
 	if x.inFlight.Add(1) > x.maxInFlight {
 		err = call.tooMany()
 	}
 	if refused := x.refused(call); refused != nil { // looked at after counting: Drain looks the other way round
 		err = refused
+	}
+	if err == nil {
+		err = call.flow.enter(call, within)
 	}
 	if err != nil {
 		x.left()
@@ -114,18 +118,10 @@ func (x *Exchange) refused(call *Call) error {
 	case draining:
 		return call.stopping()
 	}
-	if away := call.order.away(); away != "" {
+	if away := call.flow.away(); away != "" {
 		return call.notStored(Refusal{Away: true, Text: away})
 	}
 	return nil
-}
-
-func (x *Exchange) order(subject string) *order {
-	o, there := x.orders.Load(subject)
-	if !there {
-		o, _ = x.orders.LoadOrStore(subject, newOrder())
-	}
-	return o.(*order)
 }
 
 // Start lets requests in: everything that handles them is there.
@@ -182,7 +178,7 @@ func (x *Exchange) left() {
 func (x *Exchange) Stored(requestID string) {
 	if call := x.waiting.get(requestID); call != nil {
 		call.accepted.CompareAndSwap(0, time.Now().UnixNano())
-		call.order.stored(call)
+		call.flow.stored(call)
 	}
 }
 
@@ -190,7 +186,7 @@ func (x *Exchange) Stored(requestID string) {
 // code and text.
 func (x *Exchange) Refused(requestID string, refusal Refusal) {
 	if call := x.waiting.get(requestID); call != nil {
-		call.order.forget(call)
+		call.flow.forget(call)
 		call.refuse(refusal)
 	}
 }
@@ -202,8 +198,8 @@ func (x *Exchange) Later(requestID, reason string) {
 	if call == nil {
 		return
 	}
-	call.order.forget(call)
-	if reason != "" && call.order.declined(reason) {
+	call.flow.forget(call)
+	if reason != "" && call.flow.declined(reason) {
 		call.refuse(Refusal{Away: true, Text: reason})
 		return
 	}
@@ -211,19 +207,19 @@ func (x *Exchange) Later(requestID, reason string) {
 }
 
 // Unconfirmed is since when the broker has owed a confirmation of what was published on a subject; zero: it owes none.
-func (x *Exchange) Unconfirmed(subject string) time.Time { return x.order(subject).oldest() }
+func (x *Exchange) Unconfirmed(subject string) time.Time { return x.flow(subject).oldest() }
 
 // Overtaken says that something that was published on a subject at a time was answered: what was published there before and
 // is not confirmed yet is lost, and published again. It reports whether that has happened to one of them before.
 func (x *Exchange) Overtaken(subject string, at time.Time) (twice bool) {
-	return x.order(subject).overtaken(at)
+	return x.flow(subject).overtaken(at)
 }
 
 // Outage says why nothing that is published on a subject is stored at present: requests are refused at once, with that
 // reason, those that wait to be stored too. An empty reason says that all is well.
 func (x *Exchange) Outage(subject, reason string) {
-	o := x.order(subject)
-	if !o.setAway(reason) {
+	f := x.flow(subject)
+	if !f.setAway(reason) {
 		return
 	}
 	if reason == "" {
@@ -232,7 +228,7 @@ func (x *Exchange) Outage(subject, reason string) {
 	}
 	x.logger.Warn("requests are refused: they cannot be stored", zap.String("subject", subject), zap.String("reason", reason))
 	x.waiting.each(func(call *Call) {
-		if call.order == o && call.accepted.Load() == 0 {
+		if call.flow == f && call.accepted.Load() == 0 {
 			call.refuse(Refusal{Away: true, Text: reason})
 		}
 	})
@@ -240,11 +236,11 @@ func (x *Exchange) Outage(subject, reason string) {
 
 // Trouble tells what a person should know of a subject on which requests are published, "" when all is well.
 func (x *Exchange) Trouble(subject string) string {
-	o := x.order(subject)
-	if trouble := o.trouble(); trouble != "" {
+	f := x.flow(subject)
+	if trouble := f.trouble(); trouble != "" {
 		return "requests are refused: " + trouble
 	}
-	if oldest := o.oldest(); !oldest.IsZero() && time.Since(oldest) > sayAfter {
+	if oldest := f.oldest(); !oldest.IsZero() && time.Since(oldest) > sayAfter {
 		return "the broker has not confirmed a request for " + time.Since(oldest).Round(time.Second).String()
 	}
 	return ""
@@ -261,6 +257,10 @@ func (x *Exchange) Connected() {
 		}
 	})
 }
+
+// Ended returns those of some requests that are known to have ended without an answer. It does not tell of the others whether
+// they were answered, still wait, or were never here.
+func (x *Exchange) Ended(requestIDs []string) []string { return x.ended.of(requestIDs) }
 
 // Replied takes a reply or a note. The first reply to a request answers it; any other, and one to a request that nobody
 // waits for, is passed over. It reports whether that settles the reply: it does not once those who waited were sent away,

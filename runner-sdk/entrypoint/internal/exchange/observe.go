@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -12,30 +11,18 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/konstellation-io/kre/kit/rpc"
 	"github.com/konstellation-io/kre/kit/telemetry"
 )
 
 // observer counts, times and traces calls. Its zero value does nothing.
 type observer struct {
-	answered *prometheus.CounterVec
-	took     *prometheus.HistogramVec
-	tracer   trace.Tracer
+	metrics *rpc.Metrics
+	tracer  trace.Tracer
 }
 
-func newObserver(t telemetry.Telemetry, waiting func() int) observer {
-	var o observer
-	if t.Metrics != nil {
-		o.answered = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kre_entrypoint_calls_total", Help: "Calls of a version's rpcs that were answered.",
-		}, []string{"rpc", "workflow", "code"})
-		o.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "kre_entrypoint_call_seconds", Help: "How long a call took, whatever the answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"rpc", "workflow"})
-		t.Metrics.MustRegister(o.answered, o.took, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "kre_entrypoint_waiting", Help: "Calls that wait for their answers.",
-		}, func() float64 { return float64(waiting()) }))
-	}
+func newObserver(t telemetry.Telemetry) observer {
+	o := observer{metrics: rpc.NewMetrics(t.Metrics)}
 	if t.Traces != nil {
 		o.tracer = t.Traces.Tracer("github.com/konstellation-io/kre/runner-sdk/entrypoint")
 	}
@@ -58,10 +45,7 @@ func (o observer) begin(call *Call) {
 }
 
 func (o observer) end(call *Call, code codes.Code, err error) {
-	if o.answered != nil {
-		o.answered.WithLabelValues(call.rpc.Name, call.rpc.Workflow, code.String()).Inc()
-		o.took.WithLabelValues(call.rpc.Name, call.rpc.Workflow).Observe(time.Since(call.begun).Seconds())
-	}
+	o.metrics.Called(call.rpc.Path, code, time.Since(call.begun))
 	if call.span == nil {
 		return
 	}

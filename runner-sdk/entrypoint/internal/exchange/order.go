@@ -28,8 +28,6 @@ const (
 	declinedOnce = 15 * time.Second
 )
 
-func newOrder() *order { return &order{sent: list.New()} }
-
 // send has publish send the message of a call, as the last so far.
 func (o *order) send(c *Call, publish func() error) error {
 	o.mu.Lock()

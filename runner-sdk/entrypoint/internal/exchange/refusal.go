@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap/zapcore"
@@ -11,13 +12,16 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/admission"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
 // Reasons in the google.rpc.ErrorInfo of what the entrypoint itself answers; its domain is wire.ErrorDomain.
 const (
 	ReasonTooManyRequests = "TOO_MANY_REQUESTS" // this instance has as many in flight as it may
+	ReasonOverloaded      = "OVERLOADED"        // it could not have been answered in time
 	ReasonTooLarge        = "REQUEST_TOO_LARGE"
 	ReasonInvalid         = "REQUEST_INVALID" // it does not fit the rpc's input type
 	ReasonUnknownRPC      = "UNKNOWN_RPC"
@@ -57,8 +61,41 @@ func (c *Call) tooLarge(size, limit int) error {
 }
 
 func (c *Call) tooMany() error {
-	return c.fail(codes.ResourceExhausted, ReasonTooManyRequests,
-		"%d requests are in flight, which is as many as may be; try again later", c.x.maxInFlight)
+	return retryAfter(soon, c.fail(codes.ResourceExhausted, ReasonTooManyRequests,
+		"%d requests are in flight, which is as many as may be; try again later", c.x.maxInFlight))
+}
+
+// overloaded says how many wait, and when to come back.
+func (c *Call) overloaded(within time.Duration, refusal *admission.Refusal) error {
+	retry := max(leastRetry, refusal.Retry)
+	retry = retry*3/4 + rand.N(retry/2) // so that they do not all come back together
+	return retryAfter(retry, c.fail(codes.ResourceExhausted, ReasonOverloaded,
+		"workflow %s could not answer within %s: %d requests wait, the oldest for %s; try again in %s", c.rpc.Workflow,
+		within.Round(time.Millisecond), refusal.Waiting, refusal.Oldest.Round(time.Millisecond), retry.Round(time.Millisecond)))
+}
+
+const (
+	soon       = time.Second            // when to come back where nothing says when there will be room
+	leastRetry = 100 * time.Millisecond // no sooner
+)
+
+// retryAfter adds to a status when to come back.
+func retryAfter(delay time.Duration, err error) error {
+	failed := status.Convert(err).Proto()
+	if info, err := anypb.New(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)}); err == nil { // it never fails
+		failed.Details = append(failed.Details, info)
+	}
+	return status.ErrorProto(failed)
+}
+
+// RetryAfter is when an error says to come back, 0 when it does not.
+func RetryAfter(err error) time.Duration {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration()
+		}
+	}
+	return 0
 }
 
 func (c *Call) notYet() error {
@@ -79,8 +116,8 @@ func (c *Call) sentAway() error {
 
 func (c *Call) notStored(refusal Refusal) error {
 	if refusal.Full {
-		return c.fail(codes.ResourceExhausted, ReasonQueueFull,
-			"workflow %s has as many requests waiting as it may; try again later", c.rpc.Workflow)
+		return retryAfter(soon, c.fail(codes.ResourceExhausted, ReasonQueueFull,
+			"workflow %s has as many requests waiting as it may; try again later", c.rpc.Workflow))
 	}
 	if refusal.Away {
 		return c.fail(codes.Unavailable, ReasonNotStored, "the request cannot be stored: %s", refusal.Text)
@@ -159,13 +196,24 @@ func Reason(err error) string {
 	return ""
 }
 
-// level is how loud a call is logged: those that went well only for who asks, failures always.
-func level(code codes.Code) zapcore.Level {
+// level is how loud a call is logged: those that went well only for who asks, failures always. Of refusals, of which there may be
+// thousands a second, told says which.
+func level(code codes.Code, reason string, told bool) zapcore.Level {
 	switch code {
 	case codes.OK:
 		return zapcore.DebugLevel
-	case codes.Internal, codes.Unknown, codes.Unavailable, codes.DataLoss, codes.DeadlineExceeded, codes.ResourceExhausted:
+	case codes.ResourceExhausted:
+		if refuses(reason) && !told {
+			return zapcore.DebugLevel
+		}
+		return zapcore.WarnLevel
+	case codes.Internal, codes.Unknown, codes.Unavailable, codes.DataLoss, codes.DeadlineExceeded:
 		return zapcore.WarnLevel
 	}
 	return zapcore.InfoLevel
+}
+
+// refuses reports whether a reason is one for which a call was not let in that may be, a little later.
+func refuses(reason string) bool {
+	return reason == ReasonOverloaded || reason == ReasonTooManyRequests || reason == ReasonQueueFull
 }

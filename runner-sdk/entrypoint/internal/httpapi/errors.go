@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
 	"go.uber.org/zap"
@@ -22,6 +24,10 @@ func connectError(err error) *connect.Error {
 		if converted, err := connect.NewErrorDetail(detail); err == nil {
 			to.AddDetail(converted)
 		}
+	}
+	if delay := exchange.RetryAfter(err); delay > 0 {
+		seconds := (delay + time.Second - 1) / time.Second // whole ones, which is all that the header knows
+		to.Meta().Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
 	return to
 }

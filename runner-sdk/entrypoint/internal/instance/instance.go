@@ -70,6 +70,9 @@ func Start(ctx context.Context, options Options, grpcListener, httpListener net.
 	i.broker = broker.New(i.options.Broker, logger)
 	replyTo := options.Config.ReplyTo + "." + i.id
 	i.exchange = exchange.New(i.broker, replyTo, logger, exchange.Options{MaxInFlight: options.MaxInFlight, Telemetry: options.Telemetry})
+	if options.Telemetry.Metrics != nil {
+		options.Telemetry.Metrics.MustRegister(loads{i})
+	}
 	if err := i.broker.Open(i.exchange, replyTo); err != nil {
 		return nil, errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}

@@ -37,9 +37,9 @@ func TestCallsAreCounted(t *testing.T) {
 	_, err = w.say(within(t), "bad")
 	require.Error(t, err)
 	eventually(t, "all are counted", func() bool {
-		return w.metric(registry, "kre_entrypoint_calls_total", "OK") == 2 && w.metric(registry, "kre_entrypoint_calls_total", "Internal") == 1
+		return w.metric(registry, "grpc_server_handled_total", "OK") == 2 && w.metric(registry, "grpc_server_handled_total", "Internal") == 1
 	})
-	require.Equal(t, 1, testutil.CollectAndCount(registry, "kre_entrypoint_call_seconds"))
+	require.Equal(t, 1, testutil.CollectAndCount(registry, "grpc_server_handling_seconds"))
 }
 
 // metric is the value of a metric whose labels have all of these values.

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/konstellation-io/kre/krt/manifest"
 	"github.com/konstellation-io/kre/krt/plan"
 	"github.com/konstellation-io/kre/krt/protos"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/conform"
@@ -33,6 +34,7 @@ type RPC struct {
 	Workflow string // name as written
 	Subject  string // of entry messages
 	Timeout  time.Duration
+	Finishes bool // what has begun is finished, whoever has gone
 	Input    protoreflect.MessageDescriptor
 	Output   protoreflect.MessageDescriptor
 	Method   protoreflect.MethodDescriptor
@@ -105,6 +107,7 @@ func newRPC(method protoreflect.MethodDescriptor, target plan.EntrypointTarget) 
 		Workflow: target.Name,
 		Subject:  target.Subject,
 		Timeout:  time.Duration(target.TimeoutMs) * time.Millisecond,
+		Finishes: target.Expired == manifest.ExpiredFinish,
 		Input:    method.Input(),
 		Output:   method.Output(),
 		Method:   method,
