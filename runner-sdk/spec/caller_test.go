@@ -1,6 +1,7 @@
 package spec_test
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -15,14 +16,15 @@ type caller struct {
 	subject string
 
 	mu      sync.Mutex
-	replies []wire.Reply // as they came, repeated ones included
-	deaf    int          // replies still to be left unconfirmed
+	replies []wire.Reply    // as they came, repeated ones included
+	deaf    int             // replies still to be left unconfirmed
+	gone    map[string]bool // requests that ended unanswered
 }
 
 // caller begins to listen for replies.
 func (v *version) caller() *caller {
 	v.t.Helper()
-	c := &caller{v: v, subject: v.plan.Entrypoint.ReplyTo + ".one"}
+	c := &caller{v: v, subject: v.plan.Entrypoint.ReplyTo + ".one", gone: make(map[string]bool)}
 	_, err := v.nc.Subscribe(c.subject, c.receive)
 	require.NoError(v.t, err)
 	require.NoError(v.t, v.nc.Flush())
@@ -30,6 +32,10 @@ func (v *version) caller() *caller {
 }
 
 func (c *caller) receive(msg *nats.Msg) {
+	if ids, is, err := wire.ParseEndedQuestion(msg.Header, msg.Data); is {
+		c.answer(msg, ids, err)
+		return
+	}
 	reply, err := wire.ParseReply(msg.Header, msg.Data)
 	if err != nil {
 		c.v.t.Errorf("a reply that cannot be read: %v", err)
@@ -52,6 +58,24 @@ func (c *caller) receive(msg *nats.Msg) {
 		return
 	}
 	_ = msg.Respond(nil)
+}
+
+// answer answers a question.
+func (c *caller) answer(msg *nats.Msg, ids []string, err error) {
+	if err != nil {
+		c.v.t.Errorf("a question that cannot be read: %v", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = msg.Respond(wire.WriteIDs(slices.DeleteFunc(ids, func(id string) bool { return !c.gone[id] })))
+}
+
+// leave has the caller of a request go away unanswered.
+func (c *caller) leave(requestID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone[requestID] = true
 }
 
 // leaveUnconfirmed has the next n replies left without an answer.

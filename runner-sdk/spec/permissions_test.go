@@ -2,6 +2,7 @@ package spec_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
 // complaint is how the broker tells of what is not permitted.
@@ -44,13 +47,19 @@ func TestNodeNeedsNoMorePermissionsThanItIsGiven(t *testing.T) {
 		v.store(node, m)
 		v.settled(node)
 		require.EqualValues(t, 1, v.last(node.DeadLetters.Stream))
+		// One whose caller has gone, and one whose caller may not have.
+		for _, gone := range []bool{true, false} {
+			late := scenario{Input: input{Sender: wire.SenderEntrypoint, Kind: wire.OK, Late: true, Gone: gone, Steps: []any{send(fmt.Sprint("gone: ", gone))}}}
+			v.store(node, late.message(t, v, c))
+		}
+		v.settled(node)
 		// A slow one.
 		file := filepath.Join(t.TempDir(), "go on")
 		v.ask(c, node, waitFor(file), send("slow"))
 		require.Len(t, status().Slow, 1)
 		require.NoError(t, os.WriteFile(file, nil, 0o600))
 		v.settled(node)
-		require.Equal(t, map[string]int{"suspicious": 1, "one": 1, "0": 1, "1": 1, "2": 1, "slow": 1, "error": 1, "early-reply": 1},
+		require.Equal(t, map[string]int{"suspicious": 1, "one": 1, "0": 1, "1": 1, "2": 1, "slow": 1, "error": 1, "early-reply": 1, "gone: false": 1},
 			v.texts(node.Output.Stream))
 		require.NotContains(t, strings.ToLower(p.output()), complaint)
 	})
@@ -143,11 +152,17 @@ service Conformance { rpc Call(google.protobuf.Struct) returns (google.protobuf.
 	require.NoError(t, answer.Body.Close())
 	require.Equal(t, "hello", text)
 
+	var reported struct{ Instance string }
 	for _, command := range []string{"report", "move", "close", "open"} {
-		reported, err := v.nc.Request(config.Control, []byte(`{"command": "`+command+`"}`), patience)
+		answer, err := v.nc.Request(config.Control, []byte(`{"command": "`+command+`"}`), patience)
 		require.NoError(t, err)
-		require.NotContains(t, string(reported.Data), "error")
+		require.NotContains(t, string(answer.Data), "error")
+		require.NoError(t, json.Unmarshal(answer.Data, &reported))
 	}
+	header, body := wire.EndedQuestion([]string{v.requestID()})
+	ended, err := v.nc.RequestMsg(&nats.Msg{Subject: config.ReplyTo + "." + reported.Instance, Header: header, Data: body}, patience)
+	require.NoError(t, err)
+	require.Empty(t, ended.Data)
 	require.NotContains(t, strings.ToLower(p.output()), complaint)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +42,8 @@ type input struct {
 	Timing     wire.Timing
 	AcceptedAt int64 `yaml:"acceptedAt"` // Unix nanoseconds
 	Nobody     bool  // nobody waits for an answer
+	Late       bool  // the caller's wait is over
+	Gone       bool  // the caller has gone unanswered
 }
 
 // output is what is stored, replied or put aside. Only the kind "error" and the like have Error, Attempts, Code and Node.
@@ -109,6 +112,7 @@ func (s scenario) play(t *testing.T, v *version, c *caller, node plan.Node) {
 		require.Len(t, outs, len(s.Stored), "stored messages")
 		for i, want := range s.Stored {
 			checkStored(t, node, in, run, i, len(outs), outs[i])
+			require.Equal(t, s.answers(), outs[i].Answered, "it says whether the caller has been answered")
 			require.Equal(t, subjectOf(node, want), outs[i].subject)
 			want.check(t, node, in, outs[i].Kind, outs[i].Body, places)
 		}
@@ -129,6 +133,14 @@ func (s scenario) play(t *testing.T, v *version, c *caller, node plan.Node) {
 		checkTiming(t, in.Timing, replies[i].Timing, node.Node)
 		want.check(t, node, in, replies[i].Kind, replies[i].Body, places)
 	}
+}
+
+// answers reports whether the caller is answered before what is stored is handled on: not by an error that only follows.
+func (s scenario) answers() bool {
+	failed := slices.ContainsFunc(s.Replies, func(o output) bool { return o.Kind == wire.AttemptFailed })
+	return slices.ContainsFunc(s.Replies, func(o output) bool {
+		return o.Kind == "" || o.Kind == wire.EarlyReply || o.Kind == wire.EarlyExit || o.Kind == wire.Error && !failed
+	})
 }
 
 func streamsOf(node plan.Node) []string {
@@ -152,6 +164,12 @@ func (s scenario) message(t *testing.T, v *version, c *caller) wire.Message {
 	}
 	if s.Input.AcceptedAt != 0 {
 		m.AcceptedAt = time.Unix(0, s.Input.AcceptedAt)
+	}
+	if s.Input.Late {
+		m.AcceptedAt = time.Now().Add(-time.Hour).Round(0)
+	}
+	if s.Input.Gone {
+		c.leave(id)
 	}
 	if s.Input.Nobody {
 		m.ReplyTo = ""
@@ -236,7 +254,7 @@ func checkStored(t *testing.T, node plan.Node, in wire.Message, run string, i, o
 	require.False(t, out.AcceptedAt.IsZero(), "the time at which the entry message was stored")
 	want := in
 	want.ID, want.Sender = wire.OutputID(run, i), node.Node
-	want.Kind, want.Body, want.Timing, want.Resend = out.Kind, out.Body, out.Timing, 0
+	want.Kind, want.Body, want.Timing, want.Resend, want.Answered = out.Kind, out.Body, out.Timing, 0, out.Answered
 	if in.AcceptedAt.IsZero() {
 		want.AcceptedAt = out.AcceptedAt
 	}
