@@ -15,9 +15,10 @@ import (
 
 // Answer is what came back over HTTP.
 type Answer struct {
-	Status    int
-	RequestID string
-	Body      string
+	Status     int
+	RequestID  string
+	RetryAfter string // of a refusal: seconds
+	Body       string
 }
 
 // Code is the code of an error, such as "invalid_argument"; "" where the body is none.
@@ -67,7 +68,10 @@ func PostTo(ctx context.Context, url, contentType, body string, headers ...strin
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end
 	content, err := io.ReadAll(response.Body)
-	return Answer{Status: response.StatusCode, RequestID: response.Header.Get("X-Request-Id"), Body: string(content)}, err
+	return Answer{
+		Status: response.StatusCode, RequestID: response.Header.Get("X-Request-Id"), RetryAfter: response.Header.Get("Retry-After"),
+		Body: string(content),
+	}, err
 }
 
 // JSON calls an rpc, e.g. "steps.Steps/Chain", with JSON over HTTP.
