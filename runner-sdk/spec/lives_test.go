@@ -1,11 +1,13 @@
 package spec_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -291,6 +293,33 @@ func TestFullStreamPushesBackAndRecovers(t *testing.T) {
 		}
 		v.settled(node)
 		require.EqualValues(t, 12, v.last(node.Output.Stream))
+		require.Zero(t, v.last(node.DeadLetters.Stream))
+	})
+}
+
+// A worker is sent runs ahead of time, where they may expire.
+func TestWhatExpiresBehindABusyHandlerIsNotRun(t *testing.T) {
+	eachLanguage(t, func(t *testing.T, l language) {
+		v := newVersion(t)
+		c := v.caller()
+		node := v.node("first")
+		l.run(v, node, "untyped").waitReady()
+		for range 50 { // so that the handler is known to be fast
+			v.ask(c, node, send("fast"))
+		}
+		v.settled(node)
+		file := filepath.Join(t.TempDir(), "go on")
+		v.ask(c, node, waitFor(file), send("slow"))
+		const wait = 500 * time.Millisecond
+		for _, gone := range []bool{true, false} {
+			m := scenario{Input: input{Sender: wire.SenderEntrypoint, Kind: wire.OK, Gone: gone, Steps: []any{send(fmt.Sprint("gone: ", gone))}}}.message(t, v, c)
+			m.Timeout = wait
+			v.store(node, m)
+		}
+		time.Sleep(2 * wait)
+		require.NoError(t, os.WriteFile(file, nil, 0o600))
+		v.settled(node)
+		require.Equal(t, map[string]int{"fast": 50, "slow": 1, "gone: false": 1}, v.texts(node.Output.Stream))
 		require.Zero(t, v.last(node.DeadLetters.Stream))
 	})
 }

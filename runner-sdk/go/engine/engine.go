@@ -51,7 +51,7 @@ type engine struct {
 
 	clock  *clock
 	expiry *expiry
-	load   load
+	waits  atomic.Pointer[figures] // without what expired
 
 	maxBody  int
 	slots    chan struct{} // one for each run whose attempt is under way or that waits for confirmations
@@ -141,7 +141,7 @@ func (e *engine) run(ctx context.Context, drainFor time.Duration) error {
 	helpers.Go(func() { e.pull.Keep(hard) })
 	helpers.Go(func() { e.watcher.watch(hard) })
 	helpers.Go(func() { e.watch(ctx) })
-	helpers.Go(func() { e.load.keep(hard, e) })
+	helpers.Go(func() { e.keepFigures(hard) })
 	worked := make(chan struct{})
 	told, tell := context.WithCancel(ctx)
 	defer tell()

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -16,8 +15,10 @@ type figures struct {
 // some reports whether there is anything to tell.
 func (f figures) some() bool { return f != figures{} }
 
-func (e *engine) figures() figures {
-	f := e.load.get()
+func (e *engine) figures() (f figures) {
+	if waits := e.waits.Load(); waits != nil {
+		f = *waits
+	}
 	f.expired = e.expiry.total()
 	return f
 }
@@ -25,26 +26,8 @@ func (e *engine) figures() figures {
 // loadEach is how often the broker is asked how much waits for a node, while something does.
 const loadEach = time.Second
 
-// load is what waits for a node.
-type load struct {
-	mu  sync.Mutex
-	now figures
-}
-
-func (l *load) get() figures {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.now
-}
-
-func (l *load) set(f figures) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.now = f
-}
-
-// keep keeps l up to date until ctx ends.
-func (l *load) keep(ctx context.Context, e *engine) {
+// keepFigures keeps up to date how much waits, until ctx ends.
+func (e *engine) keepFigures(ctx context.Context) {
 	ticker := time.NewTicker(loadEach)
 	defer ticker.Stop()
 	for {
@@ -54,7 +37,7 @@ func (l *load) keep(ctx context.Context, e *engine) {
 		case <-ticker.C:
 		}
 		f := e.waiting(ctx)
-		l.set(f)
+		e.waits.Store(&f)
 		e.observer.Waiting(f.waiting, f.oldest)
 	}
 }
