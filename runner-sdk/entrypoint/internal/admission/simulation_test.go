@@ -213,21 +213,55 @@ func (w *world) answer(c *call) {
 
 // callers call again at once, whatever they are told; a refusal takes a moment, the longer the more they are.
 func (w *world) callers(count int, at *entry, within time.Duration) {
-	moment := max(5*time.Millisecond, time.Duration(count)*20*time.Microsecond)
+	p := &pressing{w: w, at: at, within: within, moment: max(5*time.Millisecond, time.Duration(count)*20*time.Microsecond)}
 	for range count {
-		var again func(outcome)
-		again = func(o outcome) {
-			if w.stopping {
-				return
-			}
-			pause := 200 * time.Microsecond
-			if o.refused {
-				pause = moment
-			}
-			w.after(pause+w.hop()/10, func() { w.ask(at, within, again) })
-		}
-		w.after(w.hop(), func() { w.ask(at, within, again) })
+		w.after(w.hop(), p.call)
 	}
+	p.press()
+}
+
+// pressing are callers of whom many are refused at a time: that is done once in a millisecond for all whose turn it is.
+type pressing struct {
+	w       *world
+	at      *entry
+	within  time.Duration
+	moment  time.Duration
+	refused int     // callers
+	due     float64 // calls of those
+}
+
+// call makes a call of one who was not refused last.
+func (p *pressing) call() {
+	if p.w.stopping {
+		return
+	}
+	p.w.ask(p.at, p.within, func(o outcome) {
+		if o.refused {
+			p.refused++
+			return
+		}
+		p.w.after(200*time.Microsecond+p.w.hop()/10, p.call)
+	})
+}
+
+// press makes the calls of those who were refused. Where one is refused, so are the others at that time.
+func (p *pressing) press() {
+	if p.w.stopping {
+		return
+	}
+	p.due += float64(p.refused) * float64(time.Millisecond) / float64(p.moment)
+	for p.due >= 1 && p.refused > 0 {
+		before := p.refused
+		p.refused--
+		p.due--
+		if p.call(); p.refused == before {
+			more := int(p.due)
+			p.w.refused += more
+			p.at.refused += more
+			p.due -= float64(more)
+		}
+	}
+	p.w.after(time.Millisecond, p.press)
 }
 
 // burst makes calls at once.
