@@ -63,7 +63,7 @@ func (a *app) load(ctx context.Context, n *node) error {
 	return a.init(n.context(ctx, nil))
 }
 
-// handle hands x to the handler that its sender chooses.
+// handle hands x to the handler that its sender chooses. Ctx ends when that has returned.
 func (a *app) handle(ctx context.Context, n *node, x *exchange.Exchange) error {
 	handler := a.bySender[x.Input.Sender]
 	if handler == nil {
@@ -77,7 +77,5 @@ func (a *app) handle(ctx context.Context, n *node, x *exchange.Exchange) error {
 	case handler == nil:
 		return Final(fmt.Errorf("message from %q: expected by no handler, received %s", x.Input.Sender, typeName(&body)))
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	return handler(n.context(ctx, x), &body)
 }

@@ -1,6 +1,7 @@
 package kre
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 
@@ -33,7 +34,9 @@ func Try(t trial.Trial) (exchange.Result, error) {
 	if err := a.load(t.Context, n); err != nil {
 		return exchange.Result{}, fmt.Errorf("init: %w", err)
 	}
-	return t.Exchange.Return(a.handle(t.Context, n, t.Exchange)), nil
+	ctx, cancel := context.WithCancel(t.Context)
+	defer cancel()
+	return t.Exchange.Return(a.handle(ctx, n, t.Exchange)), nil
 }
 
 // handlerOf makes a Handler of one, or of a function that Typed would take if its types were known here.

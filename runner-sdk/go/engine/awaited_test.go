@@ -33,12 +33,13 @@ func TestAHandlersContextDoesNotEndForACallerWhoWasAnswered(t *testing.T) {
 	defer stop()
 	ctx, end := await(parent, time.Now().Add(-time.Second), func() bool { asked.Add(1); return true })
 	defer end()
+	done := ctx.Done()
 	require.Eventually(t, func() bool { return asked.Load() > 0 }, time.Minute, time.Millisecond, "the deadline comes")
 	_, set := ctx.Deadline()
 	require.False(t, set)
 	require.NoError(t, ctx.Err())
 	stop()
-	<-ctx.Done()
+	<-done
 	require.Equal(t, context.Canceled, ctx.Err())
 }
 
@@ -47,4 +48,20 @@ func TestAHandlersContextEndsWithTheHandler(t *testing.T) {
 	end()
 	<-ctx.Done()
 	require.Equal(t, context.Canceled, ctx.Err())
+}
+
+func TestAHandlersContextHasEndedAtItsDeadlineThoughNobodyWaitedForThat(t *testing.T) {
+	ctx, end := await(t.Context(), time.Now(), func() bool { return false })
+	require.Equal(t, context.DeadlineExceeded, ctx.Err())
+	<-ctx.Done()
+	end()
+	require.Equal(t, context.DeadlineExceeded, ctx.Err())
+}
+
+func TestAHandlersContextWithoutADeadlineEndsWithTheHandlerToo(t *testing.T) {
+	ctx, end := await(t.Context(), time.Time{}, nil)
+	_, set := ctx.Deadline()
+	require.False(t, set)
+	end()
+	<-ctx.Done()
 }

@@ -20,7 +20,7 @@ type InProcess struct {
 	results chan error
 }
 
-// NewInProcess returns hands that call init, and then handle for each attempt.
+// NewInProcess returns hands that call init, and then handle for each attempt, with a context that ends when handle has returned.
 func NewInProcess(init func(context.Context) error, handle func(context.Context, *exchange.Exchange) error) *InProcess {
 	h := &InProcess{init: init, handle: handle, jobs: make(chan func() error)}
 	h.grow()
@@ -34,11 +34,8 @@ func (h *InProcess) Open(ctx context.Context, _ int, _ Events) error { return h.
 func (h *InProcess) Begin(a *Attempt) {
 	a.Began()
 	err := h.call(a.Context, func(ctx context.Context) error {
-		if !a.Deadline.IsZero() {
-			var end func()
-			ctx, end = await(ctx, a.Deadline, a.Exchange.Early)
-			defer end()
-		}
+		ctx, end := await(ctx, a.Deadline, a.Exchange.Early)
+		defer end()
 		return h.handle(ctx, a.Exchange)
 	})
 	a.Ended(Ending{Err: err, Stack: stackOf(err)})
