@@ -93,10 +93,14 @@ func TestAPoisonMessageHarmsNoOther(t *testing.T) {
 func (v *version) kill(t *testing.T, node string) {
 	t.Helper()
 	prefix := "process " + node + " "
-	before := v.record.Lines(t, prefix)
-	pid, err := strconv.Atoi(strings.TrimPrefix(before[len(before)-1], prefix))
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	var before []string
+	harness.Eventually(t, node+" is killed", func() (bool, string) { // another process may just have taken its place
+		before = v.record.Lines(t, prefix)
+		pid, err := strconv.Atoi(strings.TrimPrefix(before[len(before)-1], prefix))
+		require.NoError(t, err)
+		err = syscall.Kill(pid, syscall.SIGKILL)
+		return err == nil, fmt.Sprint(err)
+	})
 	harness.Eventually(t, node+" is restarted", func() (bool, string) {
 		now := v.record.Lines(t, prefix)
 		return len(now) > len(before), strings.Join(now, ", ")

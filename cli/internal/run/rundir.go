@@ -39,21 +39,28 @@ func newRunDir(cache string) (*runDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockIn(path)
+	// Under its name the file is seen by other runs, which take a lock that is free for that of a run that has ended.
+	begun := filepath.Join(path, lockFile+".new")
+	lock, err := lockOn(begun)
+	if err == nil {
+		err = os.Rename(begun, filepath.Join(path, lockFile))
+	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(path))
 	}
 	return &runDir{path: path, lock: lock}, nil
 }
 
-// lockIn takes the lock of a run's folder; the error is EWOULDBLOCK while another has it.
-func lockIn(dir string) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+// lockIn takes the lock of a folder; the error is EWOULDBLOCK while another has it.
+func lockIn(dir string) (*os.File, error) { return lockOn(filepath.Join(dir, lockFile)) }
+
+func lockOn(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
 	}
 	return file, nil
 }

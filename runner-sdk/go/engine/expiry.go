@@ -16,21 +16,26 @@ import (
 )
 
 const (
+	askAfter  = time.Second      // that a message has waited since it was accepted
 	endedWait = time.Second      // for the answer to a question
 	deafWait  = 5 * time.Second  // until an entrypoint that did not answer is asked again
 	tellEach  = 10 * time.Second // that messages expired
 )
 
-// expires is from when on the caller of a run is asked for before it: a message past its time may have nobody left who waits. Zero:
-// never. So it is with what is of use though its caller has gone, and with a message over which processes have died: that has to
-// come to light.
-func (e *engine) expires(run *run) time.Time {
+// mayExpire reports whether a message is of no use once its caller has gone unanswered.
+func (e *engine) mayExpire(run *run) bool {
 	in := run.input
-	ofUse := in.Kind != wire.OK || in.ReplyTo == "" || run.answered || in.Resend > 0 || e.node.Finishes()
-	if ofUse || run.suspect || run.delivery.Asked {
+	return in.Kind == wire.OK && in.ReplyTo != "" && in.Resend == 0 && !run.answered && !e.node.Finishes()
+}
+
+// expires is from when on it is asked before a run whether the caller has gone: at its deadline nobody waits any more, and one who has
+// waited for long may have left before. Zero: never. A message over which processes have died is not asked for: that has to come to
+// light.
+func (e *engine) expires(run *run) time.Time {
+	if !e.mayExpire(run) || run.suspect || run.delivery.Asked {
 		return time.Time{}
 	}
-	return run.deadline
+	return earlier(run.deadline, e.clock.own(run.input.AcceptedAt.Add(askAfter)))
 }
 
 func (e *engine) late(run *run) bool {
@@ -40,10 +45,10 @@ func (e *engine) late(run *run) bool {
 
 // awaited is until when a caller waits for what a handler does with a message; zero: nobody waits, or the work is done whoever does.
 func (e *engine) awaited(run *run) time.Time {
-	if !e.node.OnPath || e.late(run) {
+	if !e.mayExpire(run) || !e.node.OnPath || !time.Now().Before(run.deadline) {
 		return time.Time{}
 	}
-	return e.expires(run)
+	return run.deadline
 }
 
 // expire asks whether a run's caller has gone unanswered, while other messages are handled. If so, the message is acknowledged;

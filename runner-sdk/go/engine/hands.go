@@ -38,7 +38,7 @@ type Attempt struct {
 	Exchange *exchange.Exchange
 	Context  context.Context // ends when the process can wait no longer
 	Deadline time.Time       // when the caller's wait for what the handler does is over; zero: nobody waits for it
-	Expires  time.Time       // from when on it is better not begun, and ends as NotBegun; zero: it always may be
+	Expires  time.Time       // from when on it is not to be begun, and ends as NotBegun: the caller is asked for first; zero: it always may be
 
 	Began func()       // to be called once, when the handler begins
 	Ended func(Ending) // to be called once, in any case

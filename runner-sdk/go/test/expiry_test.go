@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,6 @@ func (b *bed) statuses(subject string) (last func() map[string]any) {
 func TestMessagesWhoseCallersHaveGoneAreNotRunAndCounted(t *testing.T) {
 	b := newBed(t)
 	c := b.caller(0)
-	c.gone = everybody
 	node := b.node()
 	node.Status = "kre.v1._status.flow.n-1"
 	status := b.statuses(node.Status)
@@ -69,16 +69,44 @@ func TestMessagesWhoseCallersHaveGoneAreNotRunAndCounted(t *testing.T) {
 	for range late {
 		b.send(b.overdue())
 	}
-	inTime := b.ask("in time")
+	inTime := b.request(wrapperspb.String("in time"))
+	c.gone = func(id string) bool { return id != inTime.ID }
+	b.send(inTime)
 	p := b.run(node, echo)
 	require.Equal(t, "in time", b.outputs(1)[0].text(t))
 	b.settled()
-	require.Len(t, c.questions(), late)
-	require.NotContains(t, c.questions(), inTime.ID)
+	require.Len(t, slices.DeleteFunc(c.questions(), func(id string) bool { return id == inTime.ID }), late)
 	require.Equal(t, uint64(1), b.state(outStream).LastSeq, "no other run has stored anything")
 	require.Zero(t, b.state(deadStream).Msgs)
 	require.Regexp(t, `messages? (was|were) not handled: the callers had gone`, p.log.String())
 	b.eventually(func() bool { return status() != nil && status()["expired"] == float64(late) }, "it says how many expired")
+}
+
+func TestOneWhoHasWaitedLongIsAskedForBeforeTheDeadline(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		t.Run(fmt.Sprint("gone: ", gone), func(t *testing.T) {
+			b := newBed(t)
+			c := b.caller(0)
+			c.gone = func(string) bool { return gone }
+			m := b.request(wrapperspb.String("long"))
+			m.AcceptedAt, m.Timeout = time.Now().Add(-time.Minute), time.Hour
+			b.send(m)
+			ends := make(chan bool, 1)
+			b.run(b.node(), func(ctx *kre.HandlerContext, in *anypb.Any) error {
+				_, set := ctx.Deadline()
+				ends <- set
+				return ctx.SendAny(in)
+			})
+			b.settled()
+			require.Equal(t, []string{m.ID}, c.questions())
+			if gone {
+				require.Zero(t, b.state(outStream).LastSeq)
+				return
+			}
+			require.True(t, <-ends, "somebody still waits")
+			require.Equal(t, "long", b.outputs(1)[0].text(t))
+		})
+	}
 }
 
 func TestWhatMayStillBeOfUseIsRunHoweverLate(t *testing.T) {

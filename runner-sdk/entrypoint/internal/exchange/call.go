@@ -56,8 +56,8 @@ type Answer struct {
 }
 
 // Ask stores the request, whose body is a serialized google.protobuf.Any, and waits for its answer: until ctx ends or
-// the workflow's timeout is over, counted from when the request was stored. The error is a status for the caller. The
-// work goes on when the caller goes away.
+// the workflow's timeout is over, counted from when the request was stored. The error is a status for the caller. What
+// has begun goes on when the caller goes away.
 func (c *Call) Ask(ctx context.Context, body []byte) (Answer, error) {
 	if limit := c.x.broker.MaxBody(); limit > 0 && len(body) > limit {
 		return Answer{}, c.tooLarge(len(body), limit)
