@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
 	"go.uber.org/zap"
 
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/probes"
 	"github.com/konstellation-io/kre/kit/telemetry"
 )
 
@@ -45,7 +45,7 @@ func observe(ctx context.Context, process *Process, name string, flags telemetry
 		return nil, fmt.Errorf("listen for metrics: %w", err)
 	}
 	process.Logger.Info("serving", zap.String("protocol", "metrics"), zap.Stringer("address", listener.Addr()))
-	server := &http.Server{Handler: process.probes(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: probes.Handler(opened.Metrics, process.isReady), ReadHeaderTimeout: 5 * time.Second}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -58,25 +58,4 @@ func observe(ctx context.Context, process *Process, name string, flags telemetry
 		<-served
 		flush()
 	}, nil
-}
-
-// probes answers /metrics, /healthz (always, while the process is there to answer) and /readyz.
-func (p *Process) probes() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Telemetry.Metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if p.isReady() {
-			answer(w, http.StatusOK, "ready")
-			return
-		}
-		answer(w, http.StatusServiceUnavailable, "not ready")
-	})
-	return mux
-}
-
-func answer(w http.ResponseWriter, code int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(code)
-	_, _ = fmt.Fprintln(w, text) // a prober that has gone needs none
 }

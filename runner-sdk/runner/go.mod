@@ -3,6 +3,7 @@ module github.com/konstellation-io/kre/runner-sdk/runner
 go 1.26.0
 
 require (
+	github.com/konstellation-io/kre/kit v0.0.0-00010101000000-000000000000
 	github.com/konstellation-io/kre/proto v0.0.0-00010101000000-000000000000
 	github.com/konstellation-io/kre/runner-sdk/go v0.0.0-00010101000000-000000000000
 	github.com/prometheus/client_golang v1.25.0
@@ -26,6 +27,8 @@ require (
 	golang.org/x/crypto v0.57.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 )
+
+replace github.com/konstellation-io/kre/kit => ../../kit
 
 replace github.com/konstellation-io/kre/proto => ../../proto
 

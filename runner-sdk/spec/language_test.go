@@ -36,6 +36,16 @@ func eachLanguage(t *testing.T, test func(t *testing.T, l language)) {
 	}
 }
 
+// eachWorker runs a test once per language whose nodes are run by a runner.
+func eachWorker(t *testing.T, test func(t *testing.T, l language)) {
+	t.Helper()
+	for _, l := range languages() {
+		if l.worker {
+			t.Run(l.name, func(t *testing.T) { test(t, l) })
+		}
+	}
+}
+
 // binaries are the Go node and the runner, built once.
 var binaries = sync.OnceValues(func() (folder string, err error) {
 	if folder, err = os.MkdirTemp("", "kre-conformance-"); err != nil {

@@ -30,10 +30,7 @@ func figures(t *testing.T, address string) map[string]string {
 }
 
 func TestRunnerTellsPrometheusWhatItDoes(t *testing.T) {
-	eachLanguage(t, func(t *testing.T, l language) {
-		if !l.worker {
-			t.Skip("no runner")
-		}
+	eachWorker(t, func(t *testing.T, l language) {
 		v := newVersion(t)
 		address := ports.Address(ports.Loopback, freePort(t))
 		v.env = []string{"KRE_METRICS_ADDR=" + address}

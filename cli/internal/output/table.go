@@ -3,11 +3,11 @@ package output
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
 	"github.com/vbauerster/mpb/v8/decor"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -151,11 +151,7 @@ func Number(n int64) Cell {
 	if n == 0 {
 		return Cell{}
 	}
-	text := strconv.FormatInt(n, 10)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return Cell{Text: text}
+	return Cell{Text: humanize.Comma(n)}
 }
 
 // Waited is how long something has waited, and nothing where nothing waits.

@@ -35,7 +35,7 @@ func (e *engine) expires(run *run) time.Time {
 	if !e.mayExpire(run) || run.suspect || run.delivery.Asked {
 		return time.Time{}
 	}
-	return earlier(run.deadline, e.clock.own(run.input.AcceptedAt.Add(askAfter)))
+	return run.accepted.Add(min(run.input.Timeout, askAfter))
 }
 
 func (e *engine) late(run *run) bool {
@@ -45,10 +45,10 @@ func (e *engine) late(run *run) bool {
 
 // awaited is until when a caller waits for what a handler does with a message; zero: nobody waits, or the work is done whoever does.
 func (e *engine) awaited(run *run) time.Time {
-	if !e.mayExpire(run) || !e.node.OnPath || !time.Now().Before(run.deadline) {
+	if !e.mayExpire(run) || !e.node.OnPath || !time.Now().Before(run.deadline()) {
 		return time.Time{}
 	}
-	return run.deadline
+	return run.deadline()
 }
 
 // expire asks whether a run's caller has gone unanswered, while other messages are handled. If so, the message is acknowledged;
@@ -77,58 +77,54 @@ type expiry struct {
 	log      *logline.Log
 	observer Observer
 
-	mu      sync.Mutex
-	callers map[string]*asking // by reply subject
-	deaf    map[string]time.Time
-	count   uint64 // messages that expired
-	untold  int    // of which nothing was logged
-	told    time.Time
+	mu     sync.Mutex
+	next   map[string][]asked   // what has gathered for the next question, by reply subject; there while one is under way
+	deaf   map[string]time.Time // until when an entrypoint is not asked, by reply subject
+	count  uint64               // messages that expired
+	untold int                  // of which nothing was logged
+	told   time.Time
 }
 
-// asking is what one entrypoint is asked.
-type asking struct {
-	next []question // for the next question; the one before is under way
-}
-
-type question struct {
+// asked is what is asked of one request.
+type asked struct {
 	requestID string
 	ended     chan bool // gets one answer
 }
 
 func newExpiry(conn *broker.Conn, log *logline.Log, observer Observer) *expiry {
-	return &expiry{conn: conn, log: log, observer: observer, callers: make(map[string]*asking), deaf: make(map[string]time.Time)}
+	return &expiry{conn: conn, log: log, observer: observer, next: make(map[string][]asked), deaf: make(map[string]time.Time)}
 }
 
 // ended reports whether the entrypoint that listens on replyTo says that a request ended unanswered. It does not if the request was
 // answered, is not known there, or nobody says anything.
 func (x *expiry) ended(ctx context.Context, replyTo, requestID string) bool {
-	q := question{requestID: requestID, ended: make(chan bool, 1)}
+	q := asked{requestID: requestID, ended: make(chan bool, 1)}
 	x.mu.Lock()
 	if time.Now().Before(x.deaf[replyTo]) {
 		x.mu.Unlock()
 		return false
 	}
-	a := x.callers[replyTo]
-	if a == nil {
-		a = &asking{}
-		x.callers[replyTo] = a
-		go x.ask(ctx, replyTo, a)
-	}
-	a.next = append(a.next, q)
+	next, underWay := x.next[replyTo]
+	x.next[replyTo] = append(next, q)
 	x.mu.Unlock()
+	if !underWay {
+		go x.ask(ctx, replyTo)
+	}
 	return <-q.ended
 }
 
 // ask asks one entrypoint until there is nothing more to ask.
-func (x *expiry) ask(ctx context.Context, replyTo string, a *asking) {
+func (x *expiry) ask(ctx context.Context, replyTo string) {
 	for {
 		x.mu.Lock()
-		some := a.next[:min(len(a.next), wire.MaxAsked)]
-		if a.next = a.next[len(some):]; len(some) == 0 {
-			delete(x.callers, replyTo)
+		next := x.next[replyTo]
+		if len(next) == 0 {
+			delete(x.next, replyTo)
 			x.mu.Unlock()
 			return
 		}
+		some := next[:min(len(next), wire.MaxAsked)]
+		x.next[replyTo] = next[len(some):]
 		x.mu.Unlock()
 		ended := x.askFor(ctx, replyTo, some)
 		for _, q := range some {
@@ -137,7 +133,7 @@ func (x *expiry) ask(ctx context.Context, replyTo string, a *asking) {
 	}
 }
 
-func (x *expiry) askFor(ctx context.Context, replyTo string, some []question) (ended []string) {
+func (x *expiry) askFor(ctx context.Context, replyTo string, some []asked) (ended []string) {
 	ids := make([]string, len(some))
 	for i, q := range some {
 		ids[i] = q.requestID

@@ -46,7 +46,7 @@ func (e *engine) answer(ctx context.Context, run *run, msg *nats.Msg) error {
 
 // answered is answer of a reply that has been sent once.
 func (e *engine) answered(ctx context.Context, run *run, msg *nats.Msg, first *broker.Answer) error {
-	err := e.repeat(ctx, msg, first, run.deadline)
+	err := e.repeat(ctx, msg, first, run.deadline())
 	if errors.Is(err, errCallerGone) || errors.Is(err, errDeaf) {
 		e.logRun(logline.Warn, run, "the reply ("+msg.Header.Get(wire.HeaderKind)+") is unanswered", err)
 		return nil

@@ -16,7 +16,7 @@ type run struct {
 	delivery *pull.Delivery
 	input    wire.Message
 	id       string
-	deadline time.Time     // when the caller's wait is over, by this process's clock
+	accepted time.Time     // when the request was, by this process's clock
 	began    time.Time     // of the last attempt's handler
 	spent    time.Duration // in the handler, in the last attempt
 	early    []*early      // early messages on their way to the caller
@@ -37,9 +37,12 @@ func (e *engine) open(d *pull.Delivery) (*run, error) {
 	}
 	return &run{
 		delivery: d, input: input, id: input.RunID(e.node.Workflow, e.node.ID),
-		answered: input.Answered || d.Answered, deadline: e.clock.own(input.AcceptedAt.Add(input.Timeout)),
+		answered: input.Answered || d.Answered, accepted: e.clock.own(input.AcceptedAt),
 	}, nil
 }
+
+// deadline is when the caller's wait is over, by this process's clock.
+func (r *run) deadline() time.Time { return r.accepted.Add(r.input.Timeout) }
 
 // common returns what all messages have in common that run sends.
 func (e *engine) common(run *run) wire.Message {

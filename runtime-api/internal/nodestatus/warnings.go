@@ -3,8 +3,9 @@ package nodestatus
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // longWait is from when on it is told of a node that messages wait for it.
@@ -62,7 +63,7 @@ func refusals(workflow string, load, lately Load) (warnings []string) {
 		warning := fmt.Sprintf("workflow %s refused %s in the last minute: %s could not have been answered in time",
 			workflow, count(n, "call"), choose(n, "it", "they"))
 		if load.Waiting > 0 {
-			warning += "; " + thousands(load.Waiting) + " " + waits(load)
+			warning += "; " + humanize.Comma(load.Waiting) + " " + waits(load)
 		}
 		warnings = append(warnings, warning)
 	}
@@ -86,15 +87,8 @@ func choose(n int64, one, more string) string {
 }
 
 // count is a number of things.
-func count(n int64, thing string) string { return thousands(n) + " " + choose(n, thing, thing+"s") }
-
-// thousands is a number with its thousands apart.
-func thousands(n int64) string {
-	text := strconv.FormatInt(n, 10)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
+func count(n int64, thing string) string {
+	return humanize.Comma(n) + " " + choose(n, thing, thing+"s")
 }
 
 // seconds is a time; from 10 s on without tenths, which nobody needs then.
@@ -102,5 +96,5 @@ func seconds(d time.Duration) string {
 	if d < 10*time.Second {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
-	return thousands(int64(d.Seconds())) + " s"
+	return humanize.Comma(int64(d.Seconds())) + " s"
 }

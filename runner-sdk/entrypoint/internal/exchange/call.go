@@ -253,7 +253,7 @@ func (c *Call) End(err error) {
 	code := status.Code(err)
 	c.x.observer.end(c, code, err)
 	reason := Reason(err)
-	refusals := c.flow.ended(reason, time.Now())
+	refusals := c.flow.tally(reason, time.Now())
 	entry := c.x.logger.Check(level(code, reason, refusals > 0), "call")
 	if entry == nil {
 		return

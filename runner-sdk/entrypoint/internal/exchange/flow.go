@@ -55,8 +55,8 @@ func (f *flow) leave(c *Call, err error) {
 	f.queue.Leave(time.Now(), c.queued, err == nil, Reason(err) == ReasonWaitOver)
 }
 
-// ended counts the end of a call. It reports how many refusals have to be told of, 0 where this end is none or is not to be told.
-func (f *flow) ended(reason string, now time.Time) (tell int) {
+// tally counts the end of a call. It reports how many refusals have to be told of, 0 where this end is none or is not to be told.
+func (f *flow) tally(reason string, now time.Time) (tell int) {
 	f.counts.Lock()
 	defer f.counts.Unlock()
 	if reason == ReasonWaitOver {

@@ -12,12 +12,12 @@ import (
 func TestOfManyRefusalsOneInTenSecondsIsLoggedWithTheirNumber(t *testing.T) {
 	var f flow
 	now := time.Unix(1000, 0)
-	require.Equal(t, 1, f.ended(ReasonOverloaded, now))
-	require.Zero(t, f.ended(ReasonQueueFull, now.Add(time.Second)))
-	require.Zero(t, f.ended(ReasonTooManyRequests, now.Add(tellRefusedEach-1)))
-	require.Zero(t, f.ended(ReasonWaitOver, now.Add(tellRefusedEach)))
-	require.Zero(t, f.ended("", now.Add(tellRefusedEach)))
-	require.Equal(t, 3, f.ended(ReasonOverloaded, now.Add(tellRefusedEach)))
+	require.Equal(t, 1, f.tally(ReasonOverloaded, now))
+	require.Zero(t, f.tally(ReasonQueueFull, now.Add(time.Second)))
+	require.Zero(t, f.tally(ReasonTooManyRequests, now.Add(tellRefusedEach-1)))
+	require.Zero(t, f.tally(ReasonWaitOver, now.Add(tellRefusedEach)))
+	require.Zero(t, f.tally("", now.Add(tellRefusedEach)))
+	require.Equal(t, 3, f.tally(ReasonOverloaded, now.Add(tellRefusedEach)))
 	require.EqualValues(t, 4, f.counts.refused)
 	require.EqualValues(t, 1, f.counts.unanswered)
 }

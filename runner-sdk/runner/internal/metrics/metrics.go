@@ -12,8 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/konstellation-io/kre/kit/probes"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/config"
 	"github.com/konstellation-io/kre/runner-sdk/go/engine/logline"
@@ -113,24 +113,11 @@ func (n *Node) Serve(address, readyFile string, log *logline.Log) error {
 }
 
 func (n *Node) handler(readyFile string) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	if readyFile == "" {
-		return mux // nobody knows
+		return probes.Handler(n.registry, nil)
 	}
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if _, err := os.Stat(readyFile); err != nil {
-			answer(w, http.StatusServiceUnavailable, "not ready")
-			return
-		}
-		answer(w, http.StatusOK, "ready")
+	return probes.Handler(n.registry, func() bool {
+		_, err := os.Stat(readyFile)
+		return err == nil
 	})
-	return mux
-}
-
-func answer(w http.ResponseWriter, code int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(code)
-	_, _ = fmt.Fprintln(w, text) // a prober that has gone needs none
 }
