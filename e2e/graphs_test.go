@@ -68,6 +68,24 @@ func handsAnErrorOn(t *testing.T, v *version) {
 	require.Equal(t, []string{"left", "right"}, v.others(t, "error", failureOf(t, err).GetMetadata()["request_id"]))
 }
 
+// The error and the exitpoint's answer to it are no race: all callers get the same.
+func letsTheExitpointAnswerErrors(t *testing.T, v *version) {
+	client := v.GRPC(t)
+	const callers = 40
+	answers := make([]string, callers)
+	var group sync.WaitGroup
+	for i := range callers {
+		group.Go(func() {
+			answer, err := client.Call(patience(t), "steps.Steps/Fan", fmt.Sprintf(`{"id":"excused-%d","failFinal":"hub"}`, i))
+			answers[i] = fmt.Sprint(answer, err)
+		})
+	}
+	group.Wait()
+	for _, answer := range answers {
+		require.Equal(t, `{"note":"excused"}<nil>`, strings.ReplaceAll(answer, " ", ""))
+	}
+}
+
 // failureOf returns what an error tells about the node that failed.
 func failureOf(t *testing.T, err error) *errdetails.ErrorInfo {
 	t.Helper()

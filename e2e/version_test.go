@@ -103,6 +103,7 @@ func TestVersion(t *testing.T) {
 		{"answers early and goes on", answersEarlyAndGoesOn},
 		{"answers early and stops", answersEarlyAndStops},
 		{"hands an error to the nodes behind, once", handsAnErrorOn},
+		{"lets the exitpoint answer the errors of the nodes before it", letsTheExitpointAnswerErrors},
 		{"ends the wait at the caller's deadline, and begins nothing more", endsTheWait},
 		{"ends the wait at the deadline of a caller over HTTP", endsTheWaitOverHTTP},
 		{"tries as often as the manifest says", triesAsOften},

@@ -60,6 +60,7 @@ func (p *Plan) workflow(g graph) {
 			Version: p.Version, Workflow: g.ID, Node: n.Name, ID: n.ID, Src: n.Src,
 			Exitpoint:   n.Name == g.Exitpoint,
 			OnPath:      onPath[n.Name],
+			Heard:       len(g.subscribed(n.Name, g.isExitpoint)) > 0,
 			MaxAttempts: g.MaxAttempts,
 			TimeoutMs:   g.Timeout.Milliseconds(),
 			Expired:     unlessDrop(g.Expired),

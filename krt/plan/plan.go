@@ -77,7 +77,7 @@ type EntrypointTarget struct {
 
 // Node is the configuration of a node, as runner-sdk/spec/protocol.md tells it. Expired is what becomes of a message past
 // its request's deadline; finish: it runs to its end; absent, which is drop: it is not run any more if its caller is known
-// to have gone without an answer.
+// to have gone without an answer. Heard says that the exitpoint subscribes to the node, and so decides what its errors answer.
 type Node struct {
 	Version     string      `json:"version"`
 	Workflow    string      `json:"workflow"`
@@ -86,6 +86,7 @@ type Node struct {
 	Src         string      `json:"src"`
 	Exitpoint   bool        `json:"exitpoint"`
 	OnPath      bool        `json:"onPath"`
+	Heard       bool        `json:"heard,omitempty"`
 	MaxAttempts int         `json:"maxAttempts"`
 	TimeoutMs   int64       `json:"timeoutMs"`
 	Expired     string      `json:"expired,omitempty"`

@@ -41,7 +41,7 @@ func (e *engine) giveUpAfter(ctx context.Context, run *run, cause error, attempt
 		return context.Cause(ctx) // the attempt was cut short; it was none
 	}
 	if run.input.Kind != wire.OK {
-		return nil // an error or an early message: logged already, and that is all
+		return e.answerError(ctx, run) // it is logged already
 	}
 	body, err := e.failure(run, cause, attempts)
 	if err != nil {
@@ -64,10 +64,18 @@ func (e *engine) giveUpAfter(ctx context.Context, run *run, cause error, attempt
 		}
 		e.logRun(logline.Warn, run, "the message is given up and kept as a dead letter", nil)
 	}
-	if !e.node.OnPath {
-		return nil
+	if !e.node.OnPath || e.node.Heard {
+		return nil // nobody waits for what comes of it, or the exitpoint gets the error, and decides
 	}
 	return e.answer(ctx, run, e.envelope(run, wire.Error, body, run.spent))
+}
+
+// answerError has the caller get the error that run's input is, where it reached the exitpoint and that had no answer to it.
+func (e *engine) answerError(ctx context.Context, run *run) error {
+	if run.input.Kind != wire.Error || !e.node.Exitpoint || run.answered {
+		return nil
+	}
+	return e.answer(ctx, run, e.envelope(run, wire.Error, run.input.Body, run.spent))
 }
 
 // storeError stores a run's error as its only output. It reports whether an earlier run has stored something else.

@@ -32,13 +32,13 @@ func (e *engine) succeed(ctx context.Context, run *run, result exchange.Result) 
 			return err // only the end of the process leads here
 		}
 		answered, err := e.answerCaller(ctx, run, outputs)
-		if err != nil {
+		if err != nil || answered || result.Early {
 			return err
 		}
-		if len(items) == 0 && !answered && !result.Early {
+		if len(items) == 0 && run.input.Kind != wire.Error {
 			e.note(run, wire.NothingSent, nil)
 		}
-		return nil
+		return e.answerError(ctx, run)
 	}
 }
 

@@ -44,6 +44,7 @@ type Node struct {
 	Src         string      `json:"src"`      // path in the package
 	Exitpoint   bool        `json:"exitpoint"`
 	OnPath      bool        `json:"onPath"` // the exitpoint can be reached from here, or is this node
+	Heard       bool        `json:"heard"`  // the exitpoint subscribes to this node: what the node's errors answer, it decides
 	MaxAttempts int         `json:"maxAttempts"`
 	TimeoutMs   int64       `json:"timeoutMs"`
 	Expired     string      `json:"expired"` // what becomes of a message past its request's deadline: see Finishes

@@ -54,8 +54,13 @@ func follow(ctx *kre.Context, body *anypb.Any) error {
 		if err := body.UnmarshalTo(&st); err != nil {
 			return fmt.Errorf("reading an error: %w", err)
 		}
-		if st.GetMessage() == "etl: refuse this" {
+		switch st.GetMessage() {
+		case "etl: refuse this":
 			return errors.New("cannot handle errors")
+		case "etl: ignore this":
+			return nil
+		case "etl: reply early":
+			return ctx.SendEarlyReply(wrapperspb.String("sorry"))
 		}
 		return ctx.SendOutput(wrapperspb.String("error: " + st.GetMessage()))
 	case ctx.IsMessageEarlyReply(), ctx.IsMessageEarlyExit():

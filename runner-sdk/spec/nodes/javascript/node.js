@@ -24,6 +24,8 @@ async function follow(ctx, any) {
   if (ctx.isError) {
     const { message } = unpack(any, "google.rpc.Status");
     if (message === "etl: refuse this") throw new Error("cannot handle errors");
+    if (message === "etl: ignore this") return;
+    if (message === "etl: reply early") return ctx.sendEarlyReply(text("sorry"));
     ctx.sendOutput(text(`error: ${message}`));
   } else if (ctx.isOk) {
     const { steps } = plain({ structValue: unpack(any, "google.protobuf.Struct") });

