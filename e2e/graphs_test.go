@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/konstellation-io/kre/e2e/harness"
 )
 
 func takesAMessageOnce(t *testing.T, v *version) {
@@ -122,6 +125,18 @@ func endsTheWaitOverHTTP(t *testing.T, v *version) {
 	require.NoError(t, err)
 	require.Equal(t, codes.DeadlineExceeded, answer.GRPCCode(), answer.Body)
 	v.endsWithout(t, "later", "third")
+}
+
+func tellsWhereTheRequestIs(t *testing.T, v *version) {
+	where := regexp.MustCompile(`^no answer within [^;]*; finished: first; (running: second for |waiting: second$|waiting: second, with )`)
+	harness.Eventually(t, "the end of the wait tells where the request is", func() (bool, string) {
+		answer, err := v.Post(patience(t), "/steps.Steps/Chain", "application/json", `{"id":"where","slow":"second","slowMs":1500}`,
+			"Connect-Protocol-Version: 1", "Connect-Timeout-Ms: 1000")
+		require.NoError(t, err)
+		require.Equal(t, codes.DeadlineExceeded, answer.GRPCCode(), answer.Body)
+		return where.MatchString(answer.Message()), answer.Message()
+	})
+	v.Broker(t).WaitIdle(t)
 }
 
 func triesAsOften(t *testing.T, v *version) {

@@ -106,6 +106,7 @@ func TestVersion(t *testing.T) {
 		{"lets the exitpoint answer the errors of the nodes before it", letsTheExitpointAnswerErrors},
 		{"ends the wait at the caller's deadline, and begins nothing more", endsTheWait},
 		{"ends the wait at the deadline of a caller over HTTP", endsTheWaitOverHTTP},
+		{"tells at the end of the wait where the request is", tellsWhereTheRequestIs},
 		{"tries as often as the manifest says", triesAsOften},
 		{"tells at the end of the wait what went wrong last", tellsWhatWentWrong},
 		{"refuses what does not fit its proto", refusesWhatDoesNotFit},

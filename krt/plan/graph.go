@@ -117,3 +117,19 @@ func (g graph) onPath() map[string]bool {
 	}
 	return found
 }
+
+// path tells of those nodes what each of them subscribes to.
+func (g graph) path(onPath map[string]bool) []Step {
+	var steps []Step
+	for _, n := range g.Nodes {
+		if !onPath[n.Name] {
+			continue
+		}
+		step := Step{Node: n.Name, Exitpoint: g.isExitpoint(n)}
+		for _, s := range n.Subscriptions {
+			step.From = append(step.From, Subscription{Node: s.Node, Channel: s.Channel})
+		}
+		steps = append(steps, step)
+	}
+	return steps
+}

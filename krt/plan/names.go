@@ -13,6 +13,9 @@ func Control(version string) string { return "kre." + version + "._control.entry
 // node follow; of the entrypoint, its name twice.
 func Status(version string) string { return "kre." + version + "._status" }
 
+// Questions begins the subjects on which the nodes of a version (its mapped name) are asked where requests are; the workflow follows.
+func Questions(version string) string { return "kre." + version + "._questions" }
+
 // inbox begins the subjects on which the processes of a version await answers.
 func inbox(version string) string { return "_INBOX." + version }
 

@@ -45,13 +45,15 @@ func New(m *manifest.Manifest) *Plan {
 
 func (p *Plan) workflow(g graph) {
 	p.Streams = append(p.Streams, pushingBack(g.entryStream(), g.entry(), g.to("*")))
+	onPath := g.onPath()
 	target := EntrypointTarget{
 		Name: g.Name, ID: g.ID, RPC: g.RPC,
 		Stream: g.entryStream(), Subject: g.entry(),
 		TimeoutMs: g.Timeout.Milliseconds(),
 		Expired:   unlessDrop(g.Expired),
+		Questions: Questions(p.Version) + "." + g.ID,
+		Path:      g.path(onPath),
 	}
-	onPath := g.onPath()
 	for _, n := range g.Nodes {
 		if g.hasSubscribers(n) {
 			p.Streams = append(p.Streams, eachPushingBack(g.nodeStream(n.ID), g.from(n.ID)+".>"))
@@ -69,6 +71,7 @@ func (p *Plan) workflow(g graph) {
 			DeadLetters: DeadLetters{Stream: deadStream(p.Version), Subject: g.dead(n.ID)},
 			Starts:      "starts_" + p.Version,
 			Status:      Status(p.Version) + "." + g.ID + "." + n.ID,
+			Questions:   target.Questions,
 			Inbox:       inbox(p.Version),
 		}
 		for _, consumer := range g.consumers(n) {

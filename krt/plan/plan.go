@@ -63,7 +63,7 @@ type Entrypoint struct {
 	Workflows []EntrypointTarget `json:"workflows"`
 }
 
-// EntrypointTarget is a workflow as the entrypoint sees it. Expired is what it is at Node.
+// EntrypointTarget is a workflow as the entrypoint sees it. Expired and Questions are what they are at Node.
 type EntrypointTarget struct {
 	Name      string   `json:"name"` // as written
 	ID        string   `json:"id"`   // mapped
@@ -73,6 +73,22 @@ type EntrypointTarget struct {
 	TimeoutMs int64    `json:"timeoutMs"`
 	Expired   string   `json:"expired,omitempty"`
 	Consumers []Source `json:"consumers"` // all of them must exist before the entrypoint is ready
+
+	Questions string `json:"questions,omitempty"`
+	Path      []Step `json:"path,omitempty"` // the nodes from which the exitpoint can be reached, itself included, in the manifest's order
+}
+
+// Step is a node on the way of a request, and what it gets its messages from.
+type Step struct {
+	Node      string         `json:"node"` // as written
+	Exitpoint bool           `json:"exitpoint,omitempty"`
+	From      []Subscription `json:"from"`
+}
+
+// Subscription is a channel of a node; entrypoint is one, too.
+type Subscription struct {
+	Node    string `json:"node"`              // as written
+	Channel string `json:"channel,omitempty"` // empty: the default one
 }
 
 // Node is the configuration of a node, as runner-sdk/spec/protocol.md tells it. Expired is what becomes of a message past
@@ -95,8 +111,9 @@ type Node struct {
 	Parcels     *Parcels    `json:"parcels,omitempty"` // there if Output is
 	DeadLetters DeadLetters `json:"deadLetters"`
 	Starts      string      `json:"starts"`
-	Status      string      `json:"status,omitempty"` // subject on which the node tells of slow handlers
-	Inbox       string      `json:"inbox,omitempty"`  // prefix of the subjects on which answers are awaited
+	Status      string      `json:"status,omitempty"`    // subject on which the node tells of slow handlers
+	Questions   string      `json:"questions,omitempty"` // subject on which the workflow's nodes are asked where requests are
+	Inbox       string      `json:"inbox,omitempty"`     // prefix of the subjects on which answers are awaited
 }
 
 // Source is a consumer of a stream.

@@ -83,7 +83,7 @@ func everything(*jwt.UserClaims) {}
 
 // permitted is what the processes of a version may do: the list of protocol.md, "Permissions".
 func permitted(p *plan.Plan) func(*jwt.UserClaims) {
-	inbox, replyTo, control := p.Entrypoint.Inbox, p.Entrypoint.ReplyTo, p.Entrypoint.Control
+	inbox, replyTo, control, questions := p.Entrypoint.Inbox, p.Entrypoint.ReplyTo, p.Entrypoint.Control, p.Entrypoint.Workflows[0].Questions
 	starts := p.Buckets[0].Name
 	publish := []string{"kre." + p.Version + ".>", inbox + ".>", "$KV." + starts + ".>", "$JS.API.STREAM.MSG.GET.KV_" + starts}
 	for _, s := range p.Streams {
@@ -96,7 +96,7 @@ func permitted(p *plan.Plan) func(*jwt.UserClaims) {
 	return func(claims *jwt.UserClaims) {
 		claims.BearerToken = true
 		claims.Pub.Allow.Add(publish...)
-		claims.Sub.Allow.Add(inbox+".>", replyTo+".*", control)
+		claims.Sub.Allow.Add(inbox+".>", replyTo+".*", control, questions)
 		claims.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 10 * time.Second}
 	}
 }

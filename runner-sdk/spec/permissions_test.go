@@ -159,7 +159,7 @@ service Conformance { rpc Call(google.protobuf.Struct) returns (google.protobuf.
 		require.NotContains(t, string(answer.Data), "error")
 		require.NoError(t, json.Unmarshal(answer.Data, &reported))
 	}
-	header, body := wire.EndedQuestion([]string{v.requestID()})
+	header, body := wire.Question(wire.AskEnded, []string{v.requestID()})
 	ended, err := v.nc.RequestMsg(&nats.Msg{Subject: config.ReplyTo + "." + reported.Instance, Header: header, Data: body}, patience)
 	require.NoError(t, err)
 	require.Empty(t, ended.Data)

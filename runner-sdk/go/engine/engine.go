@@ -53,6 +53,8 @@ type engine struct {
 	expiry *expiry
 	waits  atomic.Pointer[figures] // without what expired
 
+	finished *finished
+
 	maxBody  int
 	slots    chan struct{} // one for each run whose attempt is under way or that waits for confirmations
 	under    *underWay
@@ -97,6 +99,7 @@ func Run(ctx context.Context, o Options) error {
 		lost:    make(chan error, 1), // the first counts
 	}
 	e.observer = orNobody(o.Observer)
+	e.finished = newFinished(process.Node.Output)
 	e.watcher = newWatcher(e)
 	if replicated {
 		e.store.Replicated()
@@ -134,6 +137,9 @@ func (e *engine) run(ctx context.Context, drainFor time.Duration) error {
 		if err := e.boxes.start(hard, &helpers); err != nil {
 			return err
 		}
+	}
+	if err := e.beAsked(); err != nil {
+		return err
 	}
 	if err := e.pull.Start(); err != nil {
 		return fmt.Errorf("asking for messages: %w", err)

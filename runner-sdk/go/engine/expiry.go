@@ -138,7 +138,7 @@ func (x *expiry) askFor(ctx context.Context, replyTo string, some []asked) (ende
 	for i, q := range some {
 		ids[i] = q.requestID
 	}
-	header, body := wire.EndedQuestion(ids)
+	header, body := wire.Question(wire.AskEnded, ids)
 	for {
 		msg, err := x.conn.Ask(&nats.Msg{Subject: replyTo, Header: header, Data: body}).Wait(ctx, endedWait)
 		switch {

@@ -21,6 +21,7 @@ func (e *engine) succeed(ctx context.Context, run *run, result exchange.Result) 
 	if result.Forward {
 		outputs = []exchange.Output{{Kind: wire.Error, Body: run.input.Body}}
 	}
+	e.finished.add(run.input.RequestID, outputs)
 	items := e.items(outputs)
 	save := e.storing(run, items)
 	return func() error {

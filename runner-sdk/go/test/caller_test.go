@@ -32,7 +32,7 @@ func (b *bed) caller(deaf int) *caller {
 }
 
 func (c *caller) receive(msg *nats.Msg) {
-	if ids, is, err := wire.ParseEndedQuestion(msg.Header, msg.Data); is {
+	if ids, is, err := wire.ParseQuestion(wire.AskEnded, msg.Header, msg.Data); is {
 		c.answer(msg, ids, err)
 		return
 	}

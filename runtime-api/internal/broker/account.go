@@ -83,7 +83,7 @@ func (a *Account) Credentials(p *plan.Plan) (string, error) {
 	claims.BearerToken = true
 	claims.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: controlAnswer}
 	claims.Pub.Allow.Add("kre."+p.Version+".>", p.Entrypoint.Inbox+".>")
-	claims.Sub.Allow.Add(p.Entrypoint.Inbox+".>", p.Entrypoint.ReplyTo+".*", p.Entrypoint.Control)
+	claims.Sub.Allow.Add(p.Entrypoint.Inbox+".>", p.Entrypoint.ReplyTo+".*", p.Entrypoint.Control, plan.Questions(p.Version)+".*")
 	for _, stream := range p.Streams {
 		if stream.Retention != plan.Interest {
 			continue

@@ -189,6 +189,37 @@ func (b *Broker) Publish(subject string, message wire.Message) error {
 // Tell publishes what nobody confirms.
 func (b *Broker) Tell(subject string, text []byte) error { return b.conn.Publish(subject, text) }
 
+const (
+	surveyed = 80 * time.Millisecond // how long answers to a question are waited for
+	quiet    = 15 * time.Millisecond // after which, once there are enough, no more are expected
+)
+
+// Survey asks whoever listens on subject, and has take called with each answer until time is up, or nothing more has come for a
+// moment after take has said that it is enough.
+func (b *Broker) Survey(subject string, header map[string][]string, body []byte, take func(answer []byte) (enough bool)) error {
+	inbox := b.conn.NewInbox()
+	answers, err := b.conn.SubscribeSync(inbox)
+	if err != nil {
+		return fmt.Errorf("subscribing to answers: %w", err)
+	}
+	defer func() { _ = answers.Unsubscribe() }() // it fails when the connection has ended
+	if err := b.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: inbox, Header: header, Data: body}); err != nil {
+		return fmt.Errorf("asking on %s: %w", subject, err)
+	}
+	enough := false
+	for end := time.Now().Add(surveyed); ; {
+		wait := time.Until(end)
+		if enough {
+			wait = min(wait, quiet)
+		}
+		answer, err := answers.NextMsg(wait)
+		if err != nil {
+			return nil //nolint:nilerr // time is up, or nobody listens: that was all
+		}
+		enough = take(answer.Data)
+	}
+}
+
 // replied hands a reply on and confirms it once it is settled, which one that nobody waits for is too: its node repeats it
 // otherwise.
 func (b *Broker) replied(msg *nats.Msg) {
@@ -212,7 +243,7 @@ func (b *Broker) replied(msg *nats.Msg) {
 
 // asked answers a node's question, if it is one.
 func (b *Broker) asked(msg *nats.Msg) bool {
-	requestIDs, is, err := wire.ParseEndedQuestion(msg.Header, msg.Data)
+	requestIDs, is, err := wire.ParseQuestion(wire.AskEnded, msg.Header, msg.Data)
 	if err == nil && is {
 		err = msg.Respond(wire.WriteIDs(b.sink.Ended(requestIDs)))
 	}

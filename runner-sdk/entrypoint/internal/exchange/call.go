@@ -83,6 +83,9 @@ func (c *Call) Ask(ctx context.Context, body []byte) (Answer, error) {
 	c.flow.leave(c, err)
 	if err != nil {
 		c.unanswered(err)
+		if Reason(err) == ReasonWaitOver {
+			err = c.explain(err)
+		}
 		return Answer{}, err
 	}
 	return c.read(reply)
@@ -202,7 +205,7 @@ func callerEnd(ctx context.Context, now time.Time) time.Time {
 	if !set {
 		return time.Time{}
 	}
-	return deadline.Add(-min(50*time.Millisecond, deadline.Sub(now)/50))
+	return deadline.Add(-min(50*time.Millisecond, deadline.Sub(now)/20))
 }
 
 // earlier returns the earlier time; a zero one is none.

@@ -27,6 +27,9 @@ type Broker interface {
 	// Publish sends a message on a subject, under its own id for deduplication, and does not wait. What became of it is
 	// told to the exchange: Stored, Refused or Later, or nothing when it was lost. The error says that it was not sent.
 	Publish(subject string, message wire.Message) error
+	// Survey asks whoever listens on a subject, and has take called with each answer until time is up, which is soon, or nothing
+	// more has come for a moment after take has said that it is enough.
+	Survey(subject string, header map[string][]string, body []byte, take func(answer []byte) (enough bool)) error
 	// MaxBody is the largest body in bytes that the broker takes, 0 while it is not known.
 	MaxBody() int
 	// Replicated reports whether streams have replicas.

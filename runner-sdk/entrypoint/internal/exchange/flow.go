@@ -2,11 +2,16 @@ package exchange
 
 import (
 	"container/list"
+	"encoding/json"
 	"math"
 	"sync"
 	"time"
 
+	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/admission"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/progress"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/service"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
 // flow is what goes through one workflow: what is on its way to its entry stream, who waits for an answer, and what became of
@@ -14,6 +19,9 @@ import (
 type flow struct {
 	order
 	queue *admission.Queue
+
+	surveying sync.Once
+	surveys   *progress.Surveys
 
 	counts struct {
 		sync.Mutex
@@ -72,6 +80,40 @@ func (f *flow) tally(reason string, now time.Time) (tell int) {
 	}
 	tell, f.counts.told, f.counts.since = f.counts.since, now, 0
 	return tell
+}
+
+// story tells where a request is, as far as the workflow's nodes know.
+func (f *flow) story(c *Call) progress.Story {
+	if c.rpc.Questions == "" {
+		return progress.Story{}
+	}
+	f.surveying.Do(func() {
+		x, rpc := c.x, c.rpc
+		f.surveys = progress.NewSurveys(func(requestIDs []string) []wire.Progress { return x.survey(rpc, requestIDs) })
+	})
+	return progress.Of(c.ID, c.rpc.Nodes, f.surveys.About(c.ID))
+}
+
+// survey asks the processes of a workflow's nodes about some requests. Every node is waited for, for a little while.
+func (x *Exchange) survey(rpc *service.RPC, requestIDs []string) []wire.Progress {
+	header, body := wire.Question(wire.AskProgress, requestIDs)
+	var said []wire.Progress
+	missing := make(map[string]bool, len(rpc.Nodes))
+	for _, step := range rpc.Nodes {
+		missing[step.Node] = true
+	}
+	err := x.broker.Survey(rpc.Questions, header, body, func(answer []byte) bool {
+		var one wire.Progress
+		if json.Unmarshal(answer, &one) == nil { // else it is none
+			said = append(said, one)
+			delete(missing, one.Node)
+		}
+		return len(missing) == 0
+	})
+	if err != nil {
+		x.logger.Debug("asking where requests are", log.Error(err))
+	}
+	return said
 }
 
 // Load is what waits at a workflow, and what became of the calls that did not wait, or waited in vain, since the start.

@@ -39,6 +39,8 @@ func (s *silent) sent() []string {
 	return slices.Clone(s.ids)
 }
 
+func (*silent) Survey(string, map[string][]string, []byte, func([]byte) bool) error { return nil }
+
 func (*silent) MaxBody() int       { return 0 }
 func (s *silent) Replicated() bool { return s.replicated }
 

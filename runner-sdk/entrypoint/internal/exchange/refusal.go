@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/admission"
+	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/progress"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
@@ -125,31 +127,45 @@ func (c *Call) notStored(refusal Refusal) error {
 	return c.fail(codes.Internal, ReasonNotStored, "the broker refused the request: %s", refusal.Text)
 }
 
-// waitOver tells what was last heard of the request, of which the end of the wait is only the consequence.
+// waitOver is the end of the wait for what is not known to be stored, or for its answer. Of the latter explain tells more.
 func (c *Call) waitOver(end time.Time) error {
-	waited := "within " + time.Since(c.begun).Round(time.Millisecond).String()
+	if c.accepted.Load() != 0 || c.note.Load() != nil {
+		return c.fail(codes.DeadlineExceeded, ReasonWaitOver, "no answer %s", c.waited())
+	}
+	code := codes.Unavailable
+	if !end.IsZero() && !time.Now().Before(end) {
+		code = codes.DeadlineExceeded
+	}
+	return c.fail(code, ReasonNotStored, "the broker did not confirm the request %s", c.waited())
+}
+
+func (c *Call) waited() string {
+	return "within " + time.Since(c.begun).Round(time.Millisecond).String()
+}
+
+// explain tells where a request is whose wait is over, and what was last heard of it.
+func (c *Call) explain(over error) error {
+	told := status.Convert(over).Proto()
+	story := c.flow.story(c)
+	if text := story.String(); text != "" {
+		told = status.Convert(c.failWith(codes.DeadlineExceeded, ReasonWaitOver, told.GetMessage()+"; "+text, map[string]string{
+			"finished": progress.Names(story.Finished), "running": progress.Names(story.Running), "waiting": progress.Names(story.Waiting),
+		})).Proto()
+	}
 	note := c.note.Load()
 	switch {
-	case note == nil && c.accepted.Load() == 0:
-		code := codes.Unavailable
-		if !end.IsZero() && !time.Now().Before(end) {
-			code = codes.DeadlineExceeded
-		}
-		return c.fail(code, ReasonNotStored, "the broker did not confirm the request %s", waited)
 	case note == nil:
-		return c.fail(codes.DeadlineExceeded, ReasonWaitOver, "no answer %s; the request goes on", waited)
-	case note.Kind == wire.NothingSent:
-		return c.fail(codes.DeadlineExceeded, ReasonWaitOver,
-			"no answer %s; the last node that is known to have handled the request is %s, which sent nothing", waited, note.Sender)
+	case note.Kind == wire.AttemptFailed:
+		last, err := wire.ReadStatus(note.Body)
+		if err != nil {
+			last = &spb.Status{Message: note.Sender + ": unreadable error"}
+		}
+		told.Message += "; the last attempt failed: " + last.GetMessage()
+		told.Details = append(told.Details, last.GetDetails()...)
+	case story.String() == "":
+		told.Message += fmt.Sprintf("; the last node that is known to have handled the request is %s, which sent nothing", note.Sender)
 	}
-	last, err := wire.ReadStatus(note.Body)
-	if err != nil {
-		last = &spb.Status{Message: note.Sender + ": unreadable error"}
-	}
-	over := status.Convert(c.fail(codes.DeadlineExceeded, ReasonWaitOver,
-		"no answer %s; the last attempt failed: %s", waited, last.GetMessage())).Proto()
-	over.Details = append(over.Details, last.GetDetails()...)
-	return status.ErrorProto(over)
+	return status.ErrorProto(told)
 }
 
 // nodeFailed passes on the error that a node sent.
@@ -173,7 +189,14 @@ func (c *Call) wrongAnswer(reply wire.Reply, why string) error {
 }
 
 func (c *Call) fail(code codes.Code, reason, format string, args ...any) error {
-	return Failure(code, reason, fmt.Sprintf(format, args...), map[string]string{"request_id": c.ID, "workflow": c.rpc.Workflow})
+	return c.failWith(code, reason, fmt.Sprintf(format, args...), map[string]string{})
+}
+
+// failWith adds the request to metadata; what is empty there is left out.
+func (c *Call) failWith(code codes.Code, reason, message string, metadata map[string]string) error {
+	metadata["request_id"], metadata["workflow"] = c.ID, c.rpc.Workflow
+	maps.DeleteFunc(metadata, func(_, value string) bool { return value == "" })
+	return Failure(code, reason, message, metadata)
 }
 
 // Failure is a status with an ErrorInfo.

@@ -24,7 +24,7 @@ import (
 
 // ended asks the entrypoint which of some requests have ended unanswered.
 func (n *node) ended(replyTo string, ids ...string) []string {
-	header, body := wire.EndedQuestion(ids)
+	header, body := wire.Question(wire.AskEnded, ids)
 	msg, err := n.conn.RequestMsg(&nats.Msg{Subject: replyTo, Header: header, Data: body}, patience)
 	if err != nil {
 		n.w.t.Errorf("asking: %v", err)

@@ -35,6 +35,10 @@ type RPC struct {
 	Subject  string // of entry messages
 	Timeout  time.Duration
 	Finishes bool // what has begun is finished, whoever has gone
+
+	Questions string      // subject on which nodes are asked where requests are; empty: they are not
+	Nodes     []plan.Step // those from which the exitpoint can be reached, itself included
+
 	Input    protoreflect.MessageDescriptor
 	Output   protoreflect.MessageDescriptor
 	Method   protoreflect.MethodDescriptor
@@ -108,6 +112,10 @@ func newRPC(method protoreflect.MethodDescriptor, target plan.EntrypointTarget) 
 		Subject:  target.Subject,
 		Timeout:  time.Duration(target.TimeoutMs) * time.Millisecond,
 		Finishes: target.Expired == manifest.ExpiredFinish,
+
+		Questions: target.Questions,
+		Nodes:     target.Path,
+
 		Input:    method.Input(),
 		Output:   method.Output(),
 		Method:   method,

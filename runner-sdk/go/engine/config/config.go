@@ -52,9 +52,10 @@ type Node struct {
 	Output      *Output     `json:"output"`  // nil when nobody subscribes to this node
 	Parcels     *Parcels    `json:"parcels"` // there if Output is
 	DeadLetters DeadLetters `json:"deadLetters"`
-	Starts      string      `json:"starts"` // bucket
-	Status      string      `json:"status"` // subject on which slow handlers are told; nowhere when empty
-	Inbox       string      `json:"inbox"`  // prefix of the subjects on which answers are awaited; the client's own when empty
+	Starts      string      `json:"starts"`    // bucket
+	Status      string      `json:"status"`    // subject on which slow handlers are told; nowhere when empty
+	Questions   string      `json:"questions"` // subject on which the node is asked where requests are; nowhere when empty
+	Inbox       string      `json:"inbox"`     // prefix of the subjects on which answers are awaited; the client's own when empty
 }
 
 // Source is a durable consumer of a stream.

@@ -24,6 +24,7 @@ type Delivery struct {
 	ack    string // subject
 	source int
 	state  state
+	turn   uint64 // when it had its turn, among others
 }
 
 type state int

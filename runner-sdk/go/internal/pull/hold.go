@@ -1,7 +1,9 @@
 package pull
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -32,7 +34,8 @@ func (p *Puller) pop() (d *Delivery, stopped bool) {
 	d = p.queue[0]
 	p.queue[0] = nil
 	p.queue = p.queue[1:]
-	d.state = running
+	p.turns++
+	d.state, d.turn = running, p.turns
 	return d, false
 }
 
@@ -167,12 +170,19 @@ func (p *Puller) Drained(ctx context.Context) {
 }
 
 // Waiting tells of the messages that are held and wait for their turn, or for their next attempt, and when the oldest of them was
-// stored; and whether more may wait elsewhere: of some source nothing is asked for now.
+// stored; and whether more may wait elsewhere: of some source nothing is asked for now. Of those that were handed on to be handled
+// the first is, and the others wait.
 func (p *Puller) Waiting() (messages int, oldest time.Time, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	first := p.turns + 1
 	for _, d := range p.held {
-		if d.state != queued && d.state != postponed {
+		if d.state == running {
+			first = min(first, d.turn)
+		}
+	}
+	for _, d := range p.held {
+		if d.state == returned || d.state == running && d.turn == first {
 			continue
 		}
 		messages++
@@ -184,6 +194,34 @@ func (p *Puller) Waiting() (messages int, oldest time.Time, more bool) {
 		more = more || s.asked == 0
 	}
 	return messages, oldest, more
+}
+
+// Sight is what a process holds at a moment.
+type Sight struct {
+	Line      []*Delivery // in the order of their turns: first those in handlers, then those that wait for their turn
+	Postponed []*Delivery // they wait for another attempt
+	Returned  []*Delivery // they wait for confirmations
+}
+
+// Look returns what is held. Of a delivery only what never changes may be read: what came with it.
+func (p *Puller) Look() Sight {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var s Sight
+	for _, d := range p.held {
+		switch d.state {
+		case running:
+			s.Line = append(s.Line, d)
+		case postponed:
+			s.Postponed = append(s.Postponed, d)
+		case returned:
+			s.Returned = append(s.Returned, d)
+		case queued: // they follow in order
+		}
+	}
+	slices.SortFunc(s.Line, func(a, b *Delivery) int { return cmp.Compare(a.turn, b.turn) })
+	s.Line = append(s.Line, p.queue...)
+	return s
 }
 
 // Held returns how many messages are held.

@@ -58,6 +58,7 @@ type Puller struct {
 	queue    []*Delivery
 	counting []int // by source: what is queued or running
 	waiting  int   // postponed
+	turns    uint64
 	paused   bool
 	stopped  bool
 }

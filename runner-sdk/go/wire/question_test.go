@@ -11,8 +11,8 @@ import (
 
 func TestAQuestionIsReadAsItWasAsked(t *testing.T) {
 	for _, ids := range [][]string{nil, {"01JD7QZ8X5N3V9T4B6K2M0P1RS"}, {"01JD7QZ8X5N3V9T4B6K2M0P1RS", "01JD7QZ8X5N3V9T4B6K2M0P1RT"}} {
-		header, body := wire.EndedQuestion(ids)
-		read, is, err := wire.ParseEndedQuestion(header, body)
+		header, body := wire.Question(wire.AskEnded, ids)
+		read, is, err := wire.ParseQuestion(wire.AskEnded, header, body)
 		require.NoError(t, err)
 		require.True(t, is)
 		require.Equal(t, ids, read)
@@ -21,7 +21,7 @@ func TestAQuestionIsReadAsItWasAsked(t *testing.T) {
 
 func TestWhatIsNoQuestionIsNotTakenForOne(t *testing.T) {
 	id := "01JD7QZ8X5N3V9T4B6K2M0P1RS"
-	_, is, err := wire.ParseEndedQuestion(wire.Reply{RequestID: id, Sender: "model"}.Header(), []byte("x"))
+	_, is, err := wire.ParseQuestion(wire.AskEnded, wire.Reply{RequestID: id, Sender: "model"}.Header(), []byte("x"))
 	require.NoError(t, err)
 	require.False(t, is)
 	ask := map[string][]string{wire.HeaderAsk: {wire.AskEnded}}
@@ -37,7 +37,7 @@ func TestWhatIsNoQuestionIsNotTakenForOne(t *testing.T) {
 		"too many":         {ask, strings.TrimSuffix(strings.Repeat(id+"\n", wire.MaxAsked+1), "\n"), "want at most 1000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, is, err := wire.ParseEndedQuestion(c.header, []byte(c.body))
+			_, is, err := wire.ParseQuestion(wire.AskEnded, c.header, []byte(c.body))
 			require.True(t, is)
 			require.ErrorContains(t, err, c.want)
 		})

@@ -6,32 +6,33 @@ import (
 )
 
 const (
-	// HeaderAsk marks what is no reply on an entrypoint's reply subject but a question; its value says which.
+	// HeaderAsk marks a question about requests; its value says which.
 	HeaderAsk = "Kre-Ask"
 
-	// AskEnded asks which of some requests have ended unanswered.
+	// AskEnded asks an entrypoint, on its reply subject, which of some requests have ended unanswered. The answer is their ids.
 	AskEnded = "ended"
+	// AskProgress asks every process of a workflow what it knows of some requests. The answer is a Progress, as JSON.
+	AskProgress = "progress"
 
 	// MaxAsked is how many requests one question may be about.
 	MaxAsked = 1000
 )
 
-// EndedQuestion returns the question which of these requests have ended unanswered, at most MaxAsked. Its answer, as
-// ReadIDs reads it, holds those that are known to have.
-func EndedQuestion(requestIDs []string) (header map[string][]string, body []byte) {
-	return map[string][]string{HeaderAsk: {AskEnded}}, WriteIDs(requestIDs)
+// Question returns a question, AskEnded or AskProgress, about at most MaxAsked requests.
+func Question(ask string, requestIDs []string) (header map[string][]string, body []byte) {
+	return map[string][]string{HeaderAsk: {ask}}, WriteIDs(requestIDs)
 }
 
-// ParseEndedQuestion reads a message that came on a reply subject. It reports whether it is a question; the error says what is
-// wrong with it.
-func ParseEndedQuestion(header map[string][]string, body []byte) (requestIDs []string, is bool, err error) {
+// ParseQuestion reads a message that came where something is asked. It reports whether it is a question; the error says what is
+// wrong with it, as when it does not ask what is meant to be asked there.
+func ParseQuestion(ask string, header map[string][]string, body []byte) (requestIDs []string, is bool, err error) {
 	f := fields{header: header}
-	ask := f.text(HeaderAsk)
-	if ask == "" && f.err == nil {
+	asked := f.text(HeaderAsk)
+	if asked == "" && f.err == nil {
 		return nil, false, nil
 	}
-	if f.err == nil && ask != AskEnded {
-		f.fail(HeaderAsk, "unknown question %q", ask)
+	if f.err == nil && asked != ask {
+		f.fail(HeaderAsk, "unknown question %q", asked)
 	}
 	if f.err != nil {
 		return nil, true, fmt.Errorf("not a question of KRE: %w", f.err)
