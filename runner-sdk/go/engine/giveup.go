@@ -55,7 +55,7 @@ func (e *engine) giveUpAfter(ctx context.Context, run *run, cause error, attempt
 		e.logRun(logline.Info, run, "an earlier run of the message succeeded, so that this one's failure has no consequence", nil)
 		return nil
 	}
-	e.finished.add(run.input.RequestID, []exchange.Output{{Kind: wire.Error}})
+	e.finished.add(run, []exchange.Output{{Kind: wire.Error}})
 	if exchange.CodeOf(cause) == 0 {
 		letter := wire.DeadLetter{
 			Error: cause.Error(), Attempts: attempts, FailedAt: time.Now(), InputSubject: run.delivery.Subject,

@@ -91,12 +91,13 @@ type finished struct {
 // ending is what a run came to.
 type ending struct {
 	request uint64 // a hash of its id
-	sent    uint64 // a bit for each channel; failed for an error
+	sent    uint64 // a bit for each channel, and those below
 }
 
 const (
-	failed  = 1 << 63
-	manyBit = 62 // for this channel and all after it
+	failed   = 1 << 63 // an error
+	answered = 1 << 62 // the caller was
+	manyBit  = 61      // of this channel and all after it
 )
 
 // newFinished is for a node that stores there what it sends, nil: nowhere.
@@ -117,9 +118,12 @@ func (f *finished) channel(name string) uint64 {
 	return 1 << min(i, manyBit)
 }
 
-// add says what a run of a request sent.
-func (f *finished) add(requestID string, outputs []exchange.Output) {
+// add says what a run sent.
+func (f *finished) add(of *run, outputs []exchange.Output) {
 	var sent uint64
+	if of.answered {
+		sent = answered
+	}
 	for _, o := range outputs {
 		switch o.Kind {
 		case wire.OK:
@@ -128,7 +132,7 @@ func (f *finished) add(requestID string, outputs []exchange.Output) {
 			sent |= failed
 		}
 	}
-	run := ending{request: maphash.String(f.seed, requestID), sent: sent}
+	run := ending{request: maphash.String(f.seed, of.input.RequestID), sent: sent}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.runs) < maxFinished {
@@ -150,7 +154,9 @@ func (f *finished) of(requestIDs []string) []wire.Known {
 	defer f.mu.Unlock()
 	for _, run := range slices.Concat(f.runs[f.next:], f.runs[:f.next]) {
 		if id, asked := wanted[run.request]; asked {
-			found = append(found, wire.Known{RequestID: id, State: wire.Finished, Failed: run.sent&failed != 0, Channels: f.named(run.sent)})
+			found = append(found, wire.Known{
+				RequestID: id, State: wire.Finished, Channels: f.named(run.sent), Failed: run.sent&failed != 0, Answered: run.sent&answered != 0,
+			})
 		}
 	}
 	return found

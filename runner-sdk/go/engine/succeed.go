@@ -17,11 +17,11 @@ func (e *engine) succeed(ctx context.Context, run *run, result exchange.Result) 
 		return func() error { return nil }
 	}
 	outputs := result.Outputs
-	run.answered = run.answered || slices.ContainsFunc(outputs, e.isAnswer)
 	if result.Forward {
 		outputs = []exchange.Output{{Kind: wire.Error, Body: run.input.Body}}
 	}
-	e.finished.add(run.input.RequestID, outputs)
+	run.answered = run.answered || slices.ContainsFunc(outputs, e.isAnswer)
+	e.finished.add(run, outputs)
 	items := e.items(outputs)
 	save := e.storing(run, items)
 	return func() error {

@@ -16,6 +16,7 @@ type Known struct {
 	Before    int      `json:"before,omitempty"`   // Queued: how many have their turn first
 	Channels  []string `json:"channels,omitempty"` // Finished: those that it was sent to and somebody listens to; "" is the default one
 	Failed    bool     `json:"failed,omitempty"`   // Finished: what was sent is an error
+	Answered  bool     `json:"answered,omitempty"` // Finished: the caller was answered, by this run or before it
 }
 
 // RequestIDIn returns the id of the request that a message belongs to, by its headers; empty if they do not tell.

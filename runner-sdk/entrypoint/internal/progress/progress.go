@@ -74,6 +74,7 @@ type sight struct {
 	finished bool
 	channels []string // that it was sent on to
 	failed   bool
+	answered bool
 }
 
 func see(requestID, node string, said []wire.Progress) *sight {
@@ -113,6 +114,7 @@ func (s *sight) know(known wire.Known) {
 	case wire.Finished:
 		s.finished = true
 		s.failed = s.failed || known.Failed
+		s.answered = s.answered || known.Answered
 		s.channels = append(s.channels, known.Channels...)
 	}
 }
@@ -124,7 +126,10 @@ func (s *sight) known() bool { return s.inHand != "" || s.queued || s.finished }
 func (s *sight) sends(channel string) bool { return s.failed || slices.Contains(s.channels, channel) }
 
 func (s *sight) silence(exitpoint bool) string {
-	if exitpoint {
+	switch {
+	case s.answered:
+		return "whose answer came too late"
+	case exitpoint:
 		return "which sent no answer"
 	}
 	return "which sent nothing towards the exitpoint"

@@ -99,6 +99,10 @@ func TestStory(t *testing.T) {
 			chain, []wire.Progress{said("etl", 0, finished("")), said("model", 0, finished("")), said("exit", 0, finished())},
 			"finished: etl, model, exit, which sent no answer",
 		},
+		"the exitpoint has just answered": {
+			chain, []wire.Progress{said("etl", 0, finished("")), said("model", 0, finished("")), said("exit", 0, wire.Known{State: wire.Finished, Answered: true})},
+			"finished: etl, model, exit, whose answer came too late",
+		},
 		"a node sends nothing": {
 			chain, []wire.Progress{said("etl", 0, finished()), said("model", 0), said("exit", 0)},
 			"finished: etl, which sent nothing towards the exitpoint",
