@@ -84,7 +84,7 @@ build/before-%:
 	@git worktree remove --force build/tree-$*
 
 .PHONY: chaos
-chaos: build ## kill services and move traffic under load for DURATION (60s), and write build/chaos.json
+chaos: build $(NATS_SERVER) ## kill services, nodes and broker and move traffic under load for DURATION (60s), and write build/chaos.json
 	@mkdir -p build && cd e2e && go test -v -count=1 -timeout 60m ./chaos -duration $${DURATION:-60s} -out $(CURDIR)/build/chaos.json
 
 .PHONY: images
@@ -116,7 +116,7 @@ test-python: $(VENV)/ready
 	@echo "== runner-sdk/python"; cd runner-sdk/python && $(VENV)/bin/python -m pytest -q
 
 .PHONY: test-e2e
-test-e2e: build $(GRPCURL) $(TOOLS)/openapi/ready
+test-e2e: build $(GRPCURL) $(NATS_SERVER) $(TOOLS)/openapi/ready
 	@echo "== e2e"; cd e2e && go test -race -timeout 30m $$(go list ./... | grep -v /chaos)
 
 .PHONY: fuzz
