@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -18,6 +17,7 @@ import (
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/envelope"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/service"
 	"github.com/konstellation-io/kre/runner-sdk/go/wire"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire/inorder"
 )
 
 // When a message is sent again, under the same id: at once when it is known to be lost, else after a while.
@@ -44,9 +44,8 @@ type Call struct {
 
 	flow   *flow
 	queued *admission.Request
-	place  *list.Element // of the message in the flow's order, while it is unconfirmed; its lock guards it and what follows
-	sentAt time.Time
-	lost   int // how often something that was sent later was answered before it
+	place  inorder.Place[*Call] // of the message in the flow's order; its lock guards it and what follows
+	lost   int                  // how often something that was sent later was answered before it
 }
 
 // Answer is what a workflow answered.

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"container/list"
 	"encoding/json"
 	"math"
 	"sync"
@@ -40,7 +39,7 @@ const tellRefusedEach = 10 * time.Second
 func (x *Exchange) flow(subject string) *flow {
 	f, there := x.flows.Load(subject)
 	if !there {
-		f, _ = x.flows.LoadOrStore(subject, &flow{order: order{sent: list.New()}, queue: admission.New()})
+		f, _ = x.flows.LoadOrStore(subject, &flow{queue: admission.New()})
 	}
 	return f.(*flow)
 }

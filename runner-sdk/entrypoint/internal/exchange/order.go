@@ -1,17 +1,17 @@
 package exchange
 
 import (
-	"container/list"
 	"sync"
 	"time"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/wire/inorder"
 )
 
-// order is what is on its way to one workflow's entry stream. The broker takes what one connection sends to a stream in
-// order, and confirms in that order: what is still unconfirmed when something behind it has been confirmed is lost.
+// order is what is on its way to one workflow's entry stream, and what the broker has said of it.
 type order struct {
 	mu     sync.Mutex
-	sent   *list.List // of *Call whose message is sent and not confirmed, in the order in which they were sent
-	outage string     // why the stream stores nothing at present
+	under  inorder.Order[*Call]
+	outage string // why the stream stores nothing at present
 	no     refusing
 }
 
@@ -32,12 +32,11 @@ const (
 func (o *order) send(c *Call, publish func() error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.remove(c)
+	o.under.Forget(&c.place)
 	if err := publish(); err != nil {
 		return err
 	}
-	c.sentAt = time.Now()
-	c.place = o.sent.PushBack(c)
+	o.under.Sent(&c.place, c)
 	return nil
 }
 
@@ -46,20 +45,16 @@ func (o *order) stored(c *Call) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.no = refusing{}
-	if c.place == nil {
-		return
+	for _, lost := range o.under.Confirmed(&c.place) {
+		lost.sendAgain(true)
 	}
-	for e := o.sent.Front(); e != c.place; e = o.sent.Front() {
-		o.again(e)
-	}
-	o.remove(c)
 }
 
 // forget says that nothing more is expected of what was sent for a call.
 func (o *order) forget(c *Call) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.remove(c)
+	o.under.Forget(&c.place)
 }
 
 // overtaken says that something that was sent at a time has been answered, so that what was sent before and is not confirmed
@@ -67,8 +62,8 @@ func (o *order) forget(c *Call) {
 func (o *order) overtaken(at time.Time) (twice bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for e := o.sent.Front(); e != nil && e.Value.(*Call).sentAt.Before(at); e = o.sent.Front() {
-		call := o.again(e)
+	for _, call := range o.under.Before(at) {
+		call.sendAgain(true)
 		call.lost++
 		twice = twice || call.lost > 1
 	}
@@ -79,26 +74,10 @@ func (o *order) overtaken(at time.Time) (twice bool) {
 func (o *order) oldest() time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if front := o.sent.Front(); front != nil {
-		return front.Value.(*Call).sentAt
+	if oldest := o.under.Oldest(); oldest != nil {
+		return oldest.At
 	}
 	return time.Time{}
-}
-
-// again has a call send its message once more. The lock is held.
-func (o *order) again(e *list.Element) *Call {
-	call := e.Value.(*Call)
-	o.remove(call)
-	call.sendAgain(true)
-	return call
-}
-
-// remove needs the lock.
-func (o *order) remove(c *Call) {
-	if c.place != nil {
-		o.sent.Remove(c.place)
-		c.place = nil
-	}
 }
 
 // declined says that the broker cannot store anything at the moment. It reports whether that has lasted.

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/konstellation-io/kre/runner-sdk/go/internal/broker"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire/inorder"
 )
 
 const (
@@ -32,31 +33,20 @@ type sending struct {
 	outcome  Outcome
 	err      error
 
-	number int // among all sendings of the lane: its place in the order
-	times  int // it was sent
-	at     time.Time
-	state  state
+	number    int // among all sendings of the lane: its place in the queue
+	times     int // it was sent
+	place     inorder.Place[*sending]
+	forgotten bool // nobody waits for it any more
 }
 
-type state int
-
-const (
-	waiting   state = iota // is in the queue
-	sent                   // is under way
-	done                   // has its answer
-	forgotten              // nobody waits for it any more
-)
-
-// lane is what is on its way to one stream. The broker takes what one connection sends to a stream in order, and confirms in
-// that order: what is still unconfirmed when something behind it has been confirmed is lost.
+// lane is what is on its way to one stream.
 type lane struct {
 	store *Store
 
 	mu       sync.Mutex
 	next     int
 	queue    []*sending // to be sent, in order
-	under    []*sending // under way, in the order in which they were sent; some may have their answer
-	count    int        // of those that are under way
+	under    inorder.Order[*sending]
 	window   int
 	narrowed time.Time
 }
@@ -86,10 +76,8 @@ func (l *lane) forget(some []*sending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, one := range some {
-		if one.state == sent {
-			l.count--
-		}
-		one.state = forgotten
+		l.under.Forget(&one.place)
+		one.forgotten = true
 	}
 	l.push()
 }
@@ -111,9 +99,9 @@ func (l *lane) resume() {
 
 // push sends what may be sent. The lock is held.
 func (l *lane) push() {
-	for len(l.queue) > 0 && l.count < l.window {
+	for len(l.queue) > 0 && l.under.Len() < l.window {
 		one := l.queue[0]
-		if one.state != waiting {
+		if one.forgotten {
 			l.queue = l.queue[1:]
 			continue
 		}
@@ -128,9 +116,7 @@ func (l *lane) push() {
 			l.end(one, Outcome{}, err)
 			continue
 		}
-		one.state, one.at = sent, time.Now()
-		l.count++
-		l.under = append(l.under, one)
+		l.under.Sent(&one.place, one)
 	}
 	if len(l.queue) == 0 {
 		l.queue = nil // and not what it held before
@@ -141,67 +127,49 @@ func (l *lane) push() {
 func (l *lane) answer(one *sending, try int, answer *nats.Msg) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if one.state != sent || one.times != try {
+	if !one.place.Under() || one.times != try {
 		return // it was sent again, or given up
 	}
 	switch {
 	case answer == nil:
-		l.lost(len(l.under)) // with it, everything else
+		l.lost(l.under.All()) // with it, everything else
 	case broker.NoResponders(answer):
 		l.end(one, Outcome{}, broker.ErrNoResponders)
 	default:
 		outcome, err := read(answer)
-		l.end(one, outcome, err)
 		if err == nil {
 			l.pace(one)
-			l.lost(slices.Index(l.under, one)) // what was sent before it
+			l.lost(l.under.Confirmed(&one.place))
 		}
+		l.end(one, outcome, err)
 	}
-	l.tidy()
 	l.push()
 }
 
 // end gives one its answer.
 func (l *lane) end(one *sending, outcome Outcome, err error) {
-	if one.state == sent {
-		l.count--
-	}
-	one.state, one.outcome, one.err = done, outcome, err
+	l.under.Forget(&one.place)
+	one.outcome, one.err = outcome, err
 	close(one.answered)
 }
 
-// lost puts the first n that are under way back into the queue.
-func (l *lane) lost(n int) {
-	for _, one := range l.under[:n] {
-		if one.state == sent {
-			l.count--
-			l.back(one)
-		}
+// lost puts what is no longer under way back into the queue.
+func (l *lane) lost(some []*sending) {
+	for _, one := range some {
+		l.back(one)
 	}
-	l.under = l.under[n:]
 }
 
 // back puts one into the queue at its place.
 func (l *lane) back(one *sending) {
-	one.state = waiting
 	at, _ := slices.BinarySearchFunc(l.queue, one.number, func(other *sending, number int) int { return cmp.Compare(other.number, number) })
 	l.queue = slices.Insert(l.queue, at, one)
-}
-
-// tidy drops what is no longer under way from the front.
-func (l *lane) tidy() {
-	for len(l.under) > 0 && l.under[0].state != sent {
-		l.under = l.under[1:]
-	}
-	if len(l.under) == 0 {
-		l.under = nil
-	}
 }
 
 // pace narrows the window when confirmations come slowly, and widens it when they come fast.
 func (l *lane) pace(one *sending) {
 	now := time.Now()
-	switch took := now.Sub(one.at); {
+	switch took := now.Sub(one.place.At); {
 	case took < fast:
 		l.window = min(mostWindow, l.window+1)
 	case took > slow && now.Sub(l.narrowed) > narrowEach:
@@ -213,17 +181,12 @@ func (l *lane) pace(one *sending) {
 func (l *lane) look(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	late, patience := 0, l.store.patience()
-	for late < len(l.under) && now.Sub(l.under[late].at) > patience {
-		late++
-	}
-	if late > 0 {
+	if late := l.under.Before(now.Add(-l.store.patience())); len(late) > 0 {
 		l.window, l.narrowed = max(leastWindow, l.window/2), now
 		l.lost(late)
 	}
-	l.tidy()
 	l.push()
-	if len(l.under) > 0 && now.Sub(l.under[0].at) > sayAfter {
-		l.store.complain(l.under[0].record, "the broker has not confirmed it for "+now.Sub(l.under[0].at).Round(time.Second).String())
+	if oldest := l.under.Oldest(); oldest != nil && now.Sub(oldest.At) > sayAfter {
+		l.store.complain(oldest.What.record, "the broker has not confirmed it for "+now.Sub(oldest.At).Round(time.Second).String())
 	}
 }

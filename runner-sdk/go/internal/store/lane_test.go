@@ -147,11 +147,11 @@ func TestHowMuchIsUnconfirmedFollowsConfirmations(t *testing.T) {
 		w.begin(strconv.Itoa(i))
 	}
 	require.Len(t, w.sent, firstWindow)
-	w.lane().under[0].at = time.Now().Add(-2 * slow)
+	w.lane().under.Oldest().At = time.Now().Add(-2 * slow)
 	w.confirm(0)
 	require.Len(t, w.sent, firstWindow, "a slow confirmation makes room for none")
 	require.Equal(t, firstWindow/2, w.lane().window)
-	w.lane().under[0].at = time.Now().Add(-2 * slow)
+	w.lane().under.Oldest().At = time.Now().Add(-2 * slow)
 	w.confirm(1)
 	require.Equal(t, firstWindow/2, w.lane().window, "not for each of them")
 	for i := 2; i < firstWindow; i++ {
