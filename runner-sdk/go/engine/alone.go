@@ -42,6 +42,7 @@ func (e *engine) alone(told, hard context.Context, run *run) {
 		return
 	}
 	e.pending.Wait()
+	e.pull.Settle()
 	starts := e.starts(run)
 	before, err := starts.read(hard)
 	switch {

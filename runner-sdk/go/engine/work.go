@@ -170,7 +170,11 @@ func retryAfter(attempts int) time.Duration {
 func (e *engine) behind(d *pull.Delivery, finish func() error) {
 	e.pending.Go(func() {
 		defer e.free()
-		e.letGo(d, finish())
+		if err := finish(); err != nil {
+			e.pull.GiveBack(d)
+			return
+		}
+		e.pull.AcknowledgeSoon(d)
 	})
 }
 

@@ -104,6 +104,7 @@ func TestRedeliveryOfWhatIsHeldIsDropped(t *testing.T) {
 		b.ask(fmt.Sprint(i))
 	}
 	b.outputs(50)
+	b.settled()
 	b.ask("slow")
 	soon(t, started)
 	// Somebody else refuses it in the node's name: the broker delivers it again at once.
@@ -121,6 +122,22 @@ func TestRedeliveryOfWhatIsHeldIsDropped(t *testing.T) {
 	require.Equal(t, "slow", b.outputs(1)[0].text(t))
 	b.settled()
 	require.EqualValues(t, 1, runs.Load())
+}
+
+func TestEverythingThatIsDoneIsAcknowledgedWhenTheProcessEnds(t *testing.T) {
+	b := newBed(t)
+	p := b.run(b.node(), echo)
+	const many = 100 // more than are acknowledged together
+	for i := range many {
+		b.ask(fmt.Sprint(i))
+	}
+	b.outputs(many)
+	p.end()
+	require.NoError(t, p.err)
+	c, err := b.js.Consumer(t.Context(), entryStream, "n-1")
+	require.NoError(t, err)
+	require.Zero(t, c.CachedInfo().NumAckPending)
+	require.Zero(t, c.CachedInfo().NumRedelivered)
 }
 
 func TestSlowHandlerLeavesWorkToOthers(t *testing.T) {

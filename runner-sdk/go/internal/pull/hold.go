@@ -90,6 +90,38 @@ func (p *Puller) Acknowledge(d *Delivery) {
 	p.release(d, acknowledged)
 }
 
+// AcknowledgeSoon is Acknowledge together with others, a little later: they go in one write, and a stream through which messages go
+// one by one is not empty after each of them, when nats-server would make a new file for it.
+func (p *Puller) AcknowledgeSoon(d *Delivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done = append(p.done, d)
+	switch {
+	case p.stopped || len(p.done) >= atOnce:
+		p.settle()
+	case len(p.done) == 1:
+		p.soon = time.AfterFunc(gather, p.Settle)
+	}
+}
+
+// Settle acknowledges what was to be acknowledged soon.
+func (p *Puller) Settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settle()
+}
+
+// settle needs the lock.
+func (p *Puller) settle() {
+	if p.soon != nil {
+		p.soon.Stop() // the next ones have their own time
+	}
+	for _, d := range p.done {
+		p.release(d, acknowledged)
+	}
+	p.done = nil
+}
+
 // GiveBack lets the broker deliver d again, to anybody, and lets go of it.
 func (p *Puller) GiveBack(d *Delivery) {
 	p.mu.Lock()
@@ -114,6 +146,7 @@ func (p *Puller) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stopped = true
+	p.settle()
 	p.leave()
 	p.signal()
 }

@@ -28,6 +28,9 @@ const (
 	idle      = 2 * time.Second        // between two signs of life of the broker for a request
 	silence   = 5 * time.Second        // after which a request is taken for lost
 	pause     = 200 * time.Millisecond // after a refused request
+
+	gather = 20 * time.Millisecond // for how long acknowledgements wait for each other
+	atOnce = 64                    // of them are enough
 )
 
 // Consumer names a durable pull consumer.
@@ -56,8 +59,10 @@ type Puller struct {
 	pace     pace
 	held     map[key]*Delivery
 	queue    []*Delivery
-	counting []int // by source: what is queued or running
-	waiting  int   // postponed
+	done     []*Delivery // held until they are acknowledged together
+	soon     *time.Timer // when that is
+	counting []int       // by source: what is queued or running
+	waiting  int         // postponed
 	turns    uint64
 	paused   bool
 	stopped  bool
