@@ -58,9 +58,9 @@ type engine struct {
 	maxBody  int
 	slots    chan struct{} // one for each run whose attempt is under way or that waits for confirmations
 	under    *underWay
-	pending  sync.WaitGroup // runs that wait for confirmations
-	ending   atomic.Bool    // no messages are taken any more
-	unheard  sync.Map       // channels nobody listens to that were sent to
+	pending  *crew       // what waits for confirmations
+	ending   atomic.Bool // no messages are taken any more
+	unheard  sync.Map    // channels nobody listens to that were sent to
 	suspects suspects
 	lost     chan error // has what ends the node by itself
 	observer Observer   // never nil
@@ -96,6 +96,7 @@ func Run(ctx context.Context, o Options) error {
 		maxBody: conn.Limit() - headerRoom,
 		slots:   make(chan struct{}, maxPending),
 		under:   newUnderWay(),
+		pending: newCrew(),
 		lost:    make(chan error, 1), // the first counts
 	}
 	e.observer = orNobody(o.Observer)
@@ -107,6 +108,7 @@ func Run(ctx context.Context, o Options) error {
 	if process.Node.Parcels != nil {
 		e.boxes = newUnpacker(e)
 	}
+	defer e.pending.End()
 	defer o.Hands.Close()
 	if err := o.Hands.Open(ctx, e.maxBody, e); err != nil {
 		if stack := stackOf(err); stack != "" {
