@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -160,28 +161,35 @@ func decimal(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// headers builds a header map whose values share one array: it is made for every message that is sent.
+// headers gathers headers for a map, which is made for every message that is sent: no larger than it has to be, and with values
+// that share one array.
 type headers struct {
-	header map[string][]string
-	values []string
+	count         int
+	names, values [mostHeaders]string
 }
 
-func newHeaders() headers {
-	const most = 15 // as many as a message has, the broker's own id included
-	return headers{header: make(map[string][]string, most), values: make([]string, 0, most)}
-}
+const mostHeaders = 13 // that a message has
 
 func (h *headers) set(name, value string) {
 	if value == "" {
 		return
 	}
-	h.values = append(h.values, value)
-	last := len(h.values)
-	h.header[name] = h.values[last-1 : last : last]
+	h.names[h.count], h.values[h.count] = name, value
+	h.count++
 }
 
 func (h *headers) setTime(name string, t time.Time) {
 	if !t.IsZero() {
 		h.set(name, strconv.FormatInt(t.UnixNano(), 10))
 	}
+}
+
+// made returns the map, which has room for the broker's own id as well.
+func (h *headers) made() map[string][]string {
+	header := make(map[string][]string, h.count+1)
+	values := slices.Clone(h.values[:h.count])
+	for i, name := range h.names[:h.count] {
+		header[name] = values[i : i+1 : i+1]
+	}
+	return header
 }

@@ -66,7 +66,7 @@ const maxMilliseconds = math.MaxInt64 / int64(time.Millisecond)
 
 // Header returns the headers of m, as Parse reads them. The map belongs to the caller and has room for the broker's own.
 func (m Message) Header() map[string][]string {
-	h := newHeaders()
+	var h headers
 	h.set(HeaderMessageID, m.ID)
 	h.set(HeaderRequestID, m.RequestID)
 	h.set(HeaderSender, m.Sender)
@@ -88,7 +88,7 @@ func (m Message) Header() map[string][]string {
 	if m.Answered {
 		h.set(HeaderAnswered, "1")
 	}
-	return h.header
+	return h.made()
 }
 
 // RunID returns the id of the run of m at the node of that mapped name in the workflow of that mapped name.

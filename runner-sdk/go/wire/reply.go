@@ -45,7 +45,7 @@ func ParseReply(header map[string][]string, data []byte) (Reply, error) {
 
 // Header returns the headers of r, as ParseReply reads them.
 func (r Reply) Header() map[string][]string {
-	h := newHeaders()
+	var h headers
 	kind := r.Kind
 	if kind == "" {
 		kind = OK
@@ -55,5 +55,5 @@ func (r Reply) Header() map[string][]string {
 	h.set(HeaderKind, string(kind))
 	h.set(HeaderTiming, string(r.Timing))
 	h.setTime(HeaderSentAt, r.SentAt)
-	return h.header
+	return h.made()
 }
