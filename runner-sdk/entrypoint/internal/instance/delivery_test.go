@@ -377,7 +377,7 @@ func TestARequestAboveTheEntrypointsLimitIsRefusedAtOnce(t *testing.T) {
 	_, err := w.say(within(t), strings.Repeat("x", 1000), grpc.Header(&header))
 	require.Equal(t, codes.ResourceExhausted, status.Code(err))
 	require.Contains(t, status.Convert(err).Message(), "1003 vs. 1000")
-	require.Len(t, w.calls("ResourceExhausted"), 1)
+	eventually(t, "the call is over", func() bool { return len(w.calls("ResourceExhausted")) == 1 })
 	require.Len(t, header.Get("x-request-id"), 1)
 }
 
