@@ -10,6 +10,7 @@ import (
 
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/runner-sdk/entrypoint/internal/exchange"
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
 // What JetStream's refusals mean. One with a code of the server's side passes, but for a full stream.
@@ -30,6 +31,10 @@ func (b *Broker) confirmed(msg *nats.Msg) {
 	if msg.Header.Get("Status") != "" { // no responders: JetStream is not there, or has no such stream yet
 		b.doubt.Store(true)
 		b.sink.Later(id, "")
+		return
+	}
+	if _, is := wire.Stored(msg.Data); is {
+		b.sink.Stored(id)
 		return
 	}
 	var ack struct {

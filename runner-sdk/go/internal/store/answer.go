@@ -1,12 +1,13 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/konstellation-io/kre/runner-sdk/go/wire"
 )
 
 // refusedTooLarge is the broker's code for a message that its stream does not take; any other refusal is a passing state.
@@ -28,10 +29,8 @@ func isRefusal(err error, code int) bool {
 }
 
 func read(msg *nats.Msg) (Outcome, error) {
-	// Nearly every answer is this one, and taking it apart would cost a twentieth of a node's time.
-	if bytes.HasPrefix(msg.Data, []byte(`{"stream":`)) && !bytes.Contains(msg.Data, []byte(`"duplicate":`)) &&
-		!bytes.Contains(msg.Data, []byte(`"error":`)) {
-		return Outcome{Sequence: sequence(msg.Data)}, nil
+	if sequence, is := wire.Stored(msg.Data); is {
+		return Outcome{Sequence: sequence}, nil
 	}
 	var answer struct {
 		Sequence  uint64   `json:"seq"`
@@ -45,17 +44,4 @@ func read(msg *nats.Msg) (Outcome, error) {
 		return Outcome{}, answer.Error
 	}
 	return Outcome{Duplicate: answer.Duplicate, Sequence: answer.Sequence}, nil
-}
-
-// sequence is the number behind "seq" in the broker's answer.
-func sequence(answer []byte) uint64 {
-	_, rest, _ := bytes.Cut(answer, []byte(`"seq":`))
-	var n uint64
-	for _, c := range bytes.TrimLeft(rest, " ") {
-		if c < '0' || c > '9' {
-			break
-		}
-		n = 10*n + uint64(c-'0')
-	}
-	return n
 }
