@@ -248,7 +248,9 @@ func (p *Puller) Look() Sight {
 		case postponed:
 			s.Postponed = append(s.Postponed, d)
 		case returned:
-			s.Returned = append(s.Returned, d)
+			if !slices.Contains(p.done, d) {
+				s.Returned = append(s.Returned, d)
+			}
 		case queued: // they follow in order
 		}
 	}
