@@ -106,9 +106,9 @@ test: test-go test-python test-e2e ## run every test
 
 .PHONY: test-go
 test-go: carried $(VENV)/ready $(NATS_SERVER) node_modules/.package-lock.json
-	@for module in $(filter-out e2e,$(MODULES)); do \
-	  echo "== $$module"; (cd $$module && go test -race ./...); \
-	done
+	@failed=; for module in $(filter-out e2e,$(MODULES)); do \
+	  echo "== $$module"; (cd $$module && go test -race ./...) || failed="$$failed $$module"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 	@test -n "$${KRE_TEST_MONGO_URI:-}" || echo "mongostore: a real MongoDB was not tried: KRE_TEST_MONGO_URI is not set"
 
 .PHONY: test-python
@@ -118,6 +118,10 @@ test-python: $(VENV)/ready
 .PHONY: test-e2e
 test-e2e: build $(GRPCURL) $(NATS_SERVER) $(TOOLS)/openapi/ready
 	@echo "== e2e"; cd e2e && go test -race -timeout 30m $$(go list ./... | grep -v /chaos)
+
+.PHONY: stress
+stress: ## run every test twice beside busy loops and a loop of fsync
+	@.ci/stress
 
 .PHONY: fuzz
 fuzz: ## fuzz manifest, archive and envelopes with INPUTS each (20000)
