@@ -1,6 +1,7 @@
 package spec_test
 
 import (
+	"reflect"
 	"slices"
 	"sync"
 
@@ -16,7 +17,8 @@ type caller struct {
 	subject string
 
 	mu      sync.Mutex
-	replies []wire.Reply    // as they came, repeated ones included
+	known   []wire.Reply    // confirmed ones
+	replies []wire.Reply    // as they came; repeated ones included, but not of what was confirmed
 	deaf    int             // replies still to be left unconfirmed
 	gone    map[string]bool // requests that ended unanswered
 }
@@ -49,6 +51,10 @@ func (c *caller) receive(msg *nats.Msg) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.isKnown(reply) {
+		_ = msg.Respond(nil) // the node could not wait for the first confirmation
+		return
+	}
 	c.replies = append(c.replies, reply)
 	if reply.IsNote() {
 		return
@@ -57,7 +63,13 @@ func (c *caller) receive(msg *nats.Msg) {
 		c.deaf--
 		return
 	}
+	c.known = append(c.known, reply)
 	_ = msg.Respond(nil)
+}
+
+// isKnown reports whether a reply has been confirmed.
+func (c *caller) isKnown(reply wire.Reply) bool {
+	return slices.ContainsFunc(c.known, func(known wire.Reply) bool { return reflect.DeepEqual(known, reply) })
 }
 
 // answer answers a question.

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"reflect"
 	"slices"
 	"sync"
 
@@ -15,7 +16,8 @@ type caller struct {
 	b *bed
 
 	mu      sync.Mutex
-	replies []wire.Reply      // as they came, repeated ones included
+	known   []wire.Reply      // confirmed ones
+	replies []wire.Reply      // as they came; repeated ones included, but not of what was confirmed
 	deaf    int               // replies still to be left unconfirmed
 	asked   []string          // request ids, as they came
 	gone    func(string) bool // whether a request ended unanswered; nil: none did
@@ -46,6 +48,10 @@ func (c *caller) receive(msg *nats.Msg) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.isKnown(reply) {
+		_ = msg.Respond(nil) // the node could not wait for the first confirmation
+		return
+	}
 	c.replies = append(c.replies, reply)
 	if reply.IsNote() {
 		return
@@ -54,7 +60,13 @@ func (c *caller) receive(msg *nats.Msg) {
 		c.deaf--
 		return
 	}
+	c.known = append(c.known, reply)
 	_ = msg.Respond(nil)
+}
+
+// isKnown reports whether a reply has been confirmed.
+func (c *caller) isKnown(reply wire.Reply) bool {
+	return slices.ContainsFunc(c.known, func(known wire.Reply) bool { return reflect.DeepEqual(known, reply) })
 }
 
 // answer answers a question.
