@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,8 +91,10 @@ func TestARequestThatCouldNotBeAnsweredInTimeIsRefused(t *testing.T) {
 	eventually(t, "it is told", func() bool { l := told.of("say"); return l.Refused >= 2 && l.Waiting > 0 && l.Oldest > 0 })
 	stop()
 	running.Wait()
-	_, err = w.say(within(t), "hello")
-	require.NotEqual(t, codes.Unavailable, status.Code(err))
+	eventually(t, "a call is stored again", func() bool {
+		_, err := w.say(within(t), "hello")
+		return status.Code(err) != codes.Unavailable
+	})
 }
 
 // loads are what an instance has told last of its workflows.
@@ -133,19 +136,24 @@ func TestAFinishingWorkflowRefusesNothingAndLetsNothingExpire(t *testing.T) {
 	})
 	entries := make(chan entry, 1000)
 	n := w.newNode("say", func(e entry) { entries <- e })
+	var stored atomic.Int64
 	for range 3 {
 		var calls sync.WaitGroup
 		for range 50 {
 			calls.Go(func() {
 				_, err := w.say(within(t), "hello")
-				if exchange.Reason(err) != exchange.ReasonWaitOver {
+				switch exchange.Reason(err) {
+				case exchange.ReasonWaitOver:
+					stored.Add(1)
+				case exchange.ReasonNotStored: // the broker was too slow, and nothing is known of this one
+				default:
 					t.Errorf("%v", err)
 				}
 			})
 		}
 		calls.Wait()
 	}
-	for range 150 {
+	for range stored.Load() {
 		e := <-entries
 		require.Empty(t, n.ended(e.ReplyTo, e.RequestID))
 		e.ack()
