@@ -198,11 +198,18 @@ func TestAMissingValueIsAnErrorThatNamesIt(t *testing.T) {
 func TestAChangedValueRestartsTheNodesThatGetIt(t *testing.T) {
 	w := newWorld(t)
 	w.runtime(t)
-	v := w.start(t, "v1")
+	// With the other value it is not ready before it is let.
+	gate := filepath.Join(t.TempDir(), "gate")
+	p := packed("v1", strings.Replace(good, "touch", "while grep -q other \"$CERT\" && [ ! -e "+gate+" ]; do sleep 0.02; done\ntouch", 1))
+	p["krt.yml"] = strings.Replace(p["krt.yml"], "startTimeout: 2s", "startTimeout: 1m", 1)
+	v := desired("v1", 1, w.upload("v1", p))
+	require.NoError(t, w.cluster.ApplyVersion(t.Context(), v))
+	w.waitPhase(t, "v1", lifecycle.Started)
 	before := w.pids(t, "v1")
 	v.Revision, v.Files = 2, map[string][]byte{"CERT": []byte("other")}
 	require.NoError(t, w.cluster.ApplyVersion(t.Context(), v))
 	require.Equal(t, lifecycle.Starting, w.version(t, "v1").Phase, "at once")
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
 	w.eventually(t, "the new value", func() bool { return strings.Contains(w.log(t, "v1", "work.b-0"), "color blue other\n") })
 	w.waitPhase(t, "v1", lifecycle.Started)
 	after := w.pids(t, "v1")
