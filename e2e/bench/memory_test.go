@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -29,6 +30,29 @@ func BenchmarkMemory(b *testing.B) {
 		self, err := os.Executable()
 		require.NoError(b, err)
 		record(b, "unpack_rss_mib", peak(b, exec.Command(self, "unpack", file, filepath.Join(b.TempDir(), "large"))), "at most 64")
+	}
+}
+
+// BenchmarkNodeMemory measures what runner and worker of a Python node take together before its author's code does anything: the
+// mean of three nodes.
+func BenchmarkNodeMemory(b *testing.B) {
+	for b.Loop() {
+		p := harness.Copy(b, filepath.Join("testdata", "chain-python"))
+		run := harness.Ready(b, harness.Options{Target: p.Dir, Args: []string{"--no-watch"}})
+		var sum int64
+		counted := make(map[string]int)
+		for _, process := range harness.ProcessesOf(b, p.Dir) {
+			if process.Program == "runner" || strings.HasPrefix(process.Program, "python") {
+				sum += process.Memory
+				counted[process.Program]++
+			}
+		}
+		require.Len(b, counted, 2, "runners and workers")
+		for program, count := range counted {
+			require.Equal(b, 3, count, program)
+		}
+		record(b, "python_node_rss_mib", float64(sum)/3/mib, "less than 60, runner and worker")
+		run.Stop(b)
 	}
 }
 
