@@ -55,12 +55,7 @@ func bomb(t *testing.T) io.Reader {
 
 func reason(t *testing.T, err error) string {
 	t.Helper()
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return strings.TrimPrefix(info.GetReason(), "ERROR_REASON_")
-		}
-	}
-	return ""
+	return strings.TrimPrefix(harness.Detail[*errdetails.ErrorInfo](err).GetReason(), "ERROR_REASON_")
 }
 
 const fiveMistakes = `krtVersion: v2

@@ -92,13 +92,9 @@ func letsTheExitpointAnswerErrors(t *testing.T, v *version) {
 // failureOf returns what an error tells about the node that failed.
 func failureOf(t *testing.T, err error) *errdetails.ErrorInfo {
 	t.Helper()
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return info
-		}
-	}
-	require.FailNow(t, "the error does not tell which node failed", "%v", err)
-	return nil
+	info := harness.Detail[*errdetails.ErrorInfo](err)
+	require.NotNil(t, info, "the error does not tell which node failed: %v", err)
+	return info
 }
 
 func endsTheWait(t *testing.T, v *version) {

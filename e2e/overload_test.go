@@ -45,10 +45,8 @@ func (c *told) grpc(ctx context.Context, client *harness.Client, id, body string
 	answer, err := client.Call(ctx, "steps.Steps/Chain", body)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.RetryInfo); ok && status.Code(err) == codes.ResourceExhausted && info.GetRetryDelay().AsDuration() > 0 {
-			c.infos++
-		}
+	if status.Code(err) == codes.ResourceExhausted && harness.Detail[*errdetails.RetryInfo](err).GetRetryDelay().AsDuration() > 0 {
+		c.infos++
 	}
 	c.count(id, answer, status.Code(err), status.Convert(err).Message())
 }

@@ -131,21 +131,14 @@ func refusal(err error) bool {
 
 // reason is the reason that an error of ours names; "" where it names none.
 func reason(err error) string {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "kre" {
-			return info.GetReason()
-		}
+	if info := harness.Detail[*errdetails.ErrorInfo](err); info.GetDomain() == "kre" {
+		return info.GetReason()
 	}
 	return ""
 }
 
 func retryAfter(err error) time.Duration {
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.RetryInfo); ok {
-			return info.GetRetryDelay().AsDuration()
-		}
-	}
-	return 0
+	return harness.Detail[*errdetails.RetryInfo](err).GetRetryDelay().AsDuration()
 }
 
 // waitWell waits until every call that began before a time has ended, and one that began after it was answered.

@@ -107,12 +107,17 @@ func TestFindsItsStreamsAgainAfterARestart(t *testing.T) {
 	require.EqualValues(t, 1, stream.CachedInfo().State.Msgs)
 }
 
+func portOf(t *testing.T, b *broker.Broker) int {
+	t.Helper()
+	_, text, err := net.SplitHostPort(b.Addr())
+	require.NoError(t, err)
+	port, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return port
+}
+
 func TestSaysWhyItCannotStart(t *testing.T) {
 	first := start(t, broker.Options{})
-	_, port, err := net.SplitHostPort(first.Addr())
-	require.NoError(t, err)
-	number, err := strconv.Atoi(port)
-	require.NoError(t, err)
-	_, err = broker.Start(t.Context(), broker.Options{StoreDir: t.TempDir(), Port: number})
+	_, err := broker.Start(t.Context(), broker.Options{StoreDir: t.TempDir(), Port: portOf(t, first)})
 	require.ErrorContains(t, err, "address already in use")
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -134,15 +133,6 @@ func TestWhatIsConfirmedAroundARestartIsKept(t *testing.T) {
 			}
 		})
 	}
-}
-
-func portOf(t *testing.T, b *broker.Broker) int {
-	t.Helper()
-	_, text, err := net.SplitHostPort(b.Addr())
-	require.NoError(t, err)
-	port, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return port
 }
 
 // interest makes streams that keep what somebody waits for, and who waits.
