@@ -105,7 +105,7 @@ compose-test: build $(NATS_SERVER) $(COMPOSE) ## run docker-compose.yml for real
 test: test-go test-python test-e2e ## run every test
 
 .PHONY: test-go
-test-go: carried $(VENV)/ready $(NATS_SERVER) node_modules/.package-lock.json
+test-go: build $(VENV)/ready $(NATS_SERVER) node_modules/.package-lock.json
 	@failed=; for module in $(filter-out e2e,$(MODULES)); do \
 	  echo "== $$module"; (cd $$module && go test -race ./...) || failed="$$failed $$module"; \
 	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
