@@ -42,6 +42,7 @@ class Channel:
         self._behind: list[bytes] = []
         self._rest: bytes | memoryview = b""
         self._done = FromWorker(end=End(outcome=End.OUTCOME_DONE))
+        self._end = self._done.end
         os.register_at_fork(after_in_child=self._in_child)
 
     @classmethod
@@ -84,10 +85,9 @@ class Channel:
     def send_done(self, run: int, handler_us: int, before: list[bytes]) -> None:
         """Send the end of a run that went well, behind other frames."""
         with self.lock:
-            end = self._done.end  # one for all: there is one for each run, and it holds nothing but numbers
+            end = self._end  # one for all: there is one for each run, and it holds nothing but numbers
             end.run, end.handler_us = run, handler_us
-            before.append(self.encoded(self._done))
-            self.send(b"".join(before))
+            self.send(b"".join((*before, self.encoded(self._done))))
 
     def send_ends(self, runs: Iterable[Run], outcome: End.Outcome) -> None:
         """Send the ends of runs whose handlers were not called."""

@@ -14,10 +14,11 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
 from kre import services
-from kre.kinds import Kind
-from kre.log import LOGGER, Labels
+from kre.kinds import Kind, kind_of
+from kre.log import LOGGER, NO_RUN
 from kre.outputs import Outputs
 from kre.texts import valid
+from kre.worker_pb2 import Run
 
 _MISSING = object()
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -33,6 +34,7 @@ class _Done:
 
 SENT = _Done()
 """What the verbs that send return."""
+NO_MESSAGE = "there is no message while init runs"
 
 
 @dataclass
@@ -46,17 +48,6 @@ class Process:
     memory: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Attempt(Labels):
-    """One attempt at one message."""
-
-    sender: str = ""
-    kind: Kind = Kind.OK
-    outputs: Outputs = field(default_factory=lambda: Outputs(0))
-    deadline_unix_us: int = 0
-    """When the caller's wait is over; 0 is not known."""
-
-
 class Context:
     """Given to `init` and to every handler; a handler's is made for its message alone.
 
@@ -65,15 +56,16 @@ class Context:
     no message: whatever concerns one is a RuntimeError there.
     """
 
-    def __init__(self, process: Process, attempt: Attempt | None = None) -> None:
+    def __init__(self, process: Process, run: Run | None = None, outputs: Outputs | None = None) -> None:
         self._process = process
-        self._attempt_or_none = attempt
+        self._run_or_none = run
+        self._outputs = outputs
 
     @property
-    def _attempt(self) -> Attempt:
-        if self._attempt_or_none is None:
-            raise RuntimeError("there is no message while init runs")
-        return self._attempt_or_none
+    def _run(self) -> Run:
+        if self._run_or_none is None:
+            raise RuntimeError(NO_MESSAGE)
+        return self._run_or_none
 
     # Sending
 
@@ -102,14 +94,15 @@ class Context:
             raise TypeError(f"a channel is named by a string, not by {channel!r}")
         if not channel.isascii() and valid(channel) != channel:
             raise ValueError(f"a channel is named by valid text, not by {channel!r}")
+        if (outputs := self._outputs) is None:
+            raise RuntimeError(NO_MESSAGE)
         if isinstance(message, any_pb2.Any):
             body = message
         else:
-            body = any_pb2.Any(
-                type_url="type.googleapis.com/" + message.DESCRIPTOR.full_name,
-                value=message.SerializeToString(),
-            )
-        self._attempt.outputs.add(kind, channel, body)
+            body = any_pb2.Any()
+            body.type_url = "type.googleapis.com/" + message.DESCRIPTOR.full_name
+            body.value = message.SerializeToString()
+        outputs.add(kind, channel, body)
         return SENT
 
     # The message
@@ -117,27 +110,27 @@ class Context:
     @property
     def request_id(self) -> str:
         """Id of the request the message belongs to."""
-        return self._attempt.request_id
+        return self._run.request_id
 
     @property
     def message_id(self) -> str:
         """Id of the message: the same in every attempt and in every process."""
-        return self._attempt.message_id
+        return self._run.message_id
 
     @property
     def attempt(self) -> int:
         """Number of this attempt, from 1."""
-        return self._attempt.attempt
+        return self._run.attempt
 
     @property
     def sender(self) -> str:
         """Name of the node that sent the message, or "entrypoint"."""
-        return self._attempt.sender
+        return self._run.sender
 
     @property
     def deadline(self) -> datetime | None:
         """When the caller's wait is over, UTC; None if that is not known. A handler that runs on is not interrupted."""
-        us = self._attempt.deadline_unix_us
+        us = self._run.deadline_unix_us
         return _EPOCH + timedelta(microseconds=us) if us else None
 
     def get_request_id(self) -> str:
@@ -154,19 +147,19 @@ class Context:
 
     def is_message_ok(self) -> bool:
         """Whether the message is an ordinary one."""
-        return self._attempt.kind is Kind.OK
+        return kind_of(self._run.kind) is Kind.OK
 
     def is_message_error(self) -> bool:
         """Whether the sender failed: the data is then a google.rpc.Status (kre.Status)."""
-        return self._attempt.kind is Kind.ERROR
+        return kind_of(self._run.kind) is Kind.ERROR
 
     def is_message_early_reply(self) -> bool:
         """Whether the message is an early reply, which the caller has received already."""
-        return self._attempt.kind is Kind.EARLY_REPLY
+        return kind_of(self._run.kind) is Kind.EARLY_REPLY
 
     def is_message_early_exit(self) -> bool:
         """Whether the message is an early exit, which the caller has received already."""
-        return self._attempt.kind is Kind.EARLY_EXIT
+        return kind_of(self._run.kind) is Kind.EARLY_EXIT
 
     # The process
 
@@ -202,7 +195,7 @@ class Context:
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A standard logger whose lines carry the ids of this message."""
-        return logging.LoggerAdapter(LOGGER, {"kre": self._attempt_or_none or Labels()})
+        return logging.LoggerAdapter(LOGGER, {"kre": self._run_or_none or NO_RUN})
 
     # Services that come later
 

@@ -36,14 +36,12 @@ class Handler:
 
     def argument(self, body: bytes, sender: str) -> Message:
         """Decode a body for this handler; one that does not fit is a FinalError naming sender and types."""
-        data = any_pb2.Any()
         try:
-            data.ParseFromString(body)
+            data = any_pb2.Any.FromString(body)
         except DecodeError:
             raise FinalError(f"what {sender} sent is not a google.protobuf.Any") from None
-        if self.request is None or self.request is any_pb2.Any:
+        if (request := self.request) is None or request is any_pb2.Any:
             return data
-        request = self.request()
         expected = request.DESCRIPTOR.full_name
         received = data.type_url.rpartition("/")[2]
         if received != expected:
@@ -51,10 +49,9 @@ class Handler:
                 f"the handler for {sender} expects {expected} and received {received or 'a message without a type'}"
             )
         try:
-            request.ParseFromString(data.value)
+            return request.FromString(data.value)
         except DecodeError:
             raise FinalError(f"{sender} sent a {expected} that does not parse") from None
-        return request
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+from kre.worker_pb2 import Run
 
 LOGGER = logging.getLogger("kre.node")
 """The logger behind ctx.logger."""
 
 
-@dataclass(slots=True)
-class Labels:
-    """Ids that a record carries when it belongs to a message."""
-
-    request_id: str = ""
-    message_id: str = ""
-    attempt: int = 0
+NO_RUN = Run()
+"""What a record belongs to that belongs to no message: a run without ids."""
+RUNNING: ContextVar[Run] = ContextVar("kre_run", default=NO_RUN)
+"""The run whose code this is; gives other loggers' lines their ids, too."""
 
 
-_NO_LABELS = Labels()
-LABELS: ContextVar[Labels] = ContextVar("kre_labels", default=_NO_LABELS)
-"""Labels of the message that the running code handles; gives other loggers' lines their ids, too."""
-
-
-def labels_of(record: logging.LogRecord) -> Labels:
-    """Return the ids of the message that a record belongs to."""
-    labels = getattr(record, "kre", None)
-    return labels if isinstance(labels, Labels) else LABELS.get()
+def run_of(record: logging.LogRecord) -> Run:
+    """Return the run that a record belongs to."""
+    run = getattr(record, "kre", None)
+    return run if isinstance(run, Run) else RUNNING.get()

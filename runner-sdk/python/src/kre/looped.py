@@ -116,7 +116,7 @@ class Looped:
         run = self._inbox.runs.popleft()
         if self._runs.passes_by(run):
             return
-        attempt = self._runs.begin(run)
+        attempt = Try(self._runs, run)
         try:
             handler = attempt.choose()
         except Exception as error:

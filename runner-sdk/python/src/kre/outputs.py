@@ -1,4 +1,4 @@
-"""What one attempt of a handler sends, held until it has returned."""
+"""What one attempt of a handler sends."""
 
 from __future__ import annotations
 
@@ -12,24 +12,14 @@ from kre.kinds import Kind
 RETURNED = "the handler has returned; what is sent now would reach nobody"
 
 
-@dataclass(slots=True)
-class Sent:
-    """A message as the handler sent it: a serialized Any, and where to."""
-
-    kind: Kind
-    channel: str
-    body: bytes
-
-
 class Outputs:
-    """Collects what an attempt sends, until it is closed."""
+    """Takes what an attempt sends, until it is closed."""
 
-    __slots__ = ("limit", "open", "refused", "sent")
+    __slots__ = ("limit", "open", "refused")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         """Largest body that may be sent, bytes."""
-        self.sent: list[Sent] = []
         self.refused: FinalError | None = None
         """An attempt that sent something too large fails, whether or not its handler swallowed the error."""
         self.open = True
@@ -47,8 +37,30 @@ class Outputs:
         self._take(kind, channel, data)
 
     def _take(self, kind: Kind, channel: str, body: bytes) -> None:
-        self.sent.append(Sent(kind, channel, body))
+        raise NotImplementedError
 
     def close(self) -> None:
         """Refuse what is sent from now on."""
         self.open = False
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message as the handler sent it: a serialized Any, and where to."""
+
+    kind: Kind
+    channel: str
+    body: bytes
+
+
+class Kept(Outputs):
+    """Keeps what is sent, for who looks at it afterwards."""
+
+    __slots__ = ("sent",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.sent: list[Sent] = []
+
+    def _take(self, kind: Kind, channel: str, body: bytes) -> None:
+        self.sent.append(Sent(kind, channel, body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from kre.runs import Runs, Try, awaitable, outcome
 
 if TYPE_CHECKING:
     import asyncio
+
+_LOOK_EVERY = 0.001
+"""Seconds that Stop may go unseen while there is something to do, beside the time that a handler takes."""
 
 
 class Plain:
@@ -28,16 +32,17 @@ class Plain:
 
     def serve(self) -> None:
         """Handle runs until the runner says Stop."""
-        inbox, runs = self._inbox, self._runs
+        inbox, runs, looked = self._inbox, self._runs, 0.0
         while not inbox.stopping:
             if not inbox.runs:
                 inbox.wait()
                 continue
             run = inbox.runs.popleft()
             if not runs.passes_by(run):
-                self._handle(runs.begin(run))
-            if inbox.runs:  # is Stop behind them?
+                self._handle(Try(runs, run))
+            if inbox.runs and time.perf_counter() - looked > _LOOK_EVERY:  # is Stop behind them?
                 inbox.look()
+                looked = time.perf_counter()
         runs.refuse(list(inbox.runs))
 
     def close(self) -> None:
@@ -46,16 +51,15 @@ class Plain:
             self._loop.close()
 
     def _handle(self, attempt: Try) -> None:
+        context = copy_context()  # of its own, so that nothing leaks from one message to another
         try:
-            # A context of its own, so that nothing leaks from one message to another.
-            result = copy_context().run(self._call, attempt)
+            result = context.run(attempt.call, attempt.choose())
+            if awaitable(result):
+                result = context.run(self._finished, result)
         except BaseException as error:
             attempt.end(None, error)
         else:
             attempt.end(result, None)
-
-    def _call(self, attempt: Try) -> Any:
-        return self._finished(attempt.call(attempt.choose()))
 
     def _finished(self, result: Any) -> Any:
         """Return what a call returned, or what its coroutine returns."""

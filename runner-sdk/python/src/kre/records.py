@@ -18,7 +18,7 @@ from typing import Any
 
 from kre.channel import Channel
 from kre.errors import text_of, user_traceback
-from kre.log import labels_of
+from kre.log import run_of
 from kre.texts import one_line, shortened, valid
 from kre.worker_pb2 import FromWorker, Hello, Level
 
@@ -62,13 +62,9 @@ class JSONFormatter(logging.Formatter):
             "message": message,
             **self._node,
         }
-        labels = labels_of(record)
-        if labels.request_id:
-            line |= {
-                "request_id": labels.request_id,
-                "message_id": labels.message_id,
-                "attempt": labels.attempt,
-            }
+        run = run_of(record)
+        if run.request_id:
+            line |= {"request_id": run.request_id, "message_id": run.message_id, "attempt": run.attempt}
         if error:
             line["error"] = error
         if stack:
@@ -99,12 +95,12 @@ class Records:
 
     @staticmethod
     def _frame(record: logging.LogRecord) -> bytes:
-        frame, labels = FromWorker(), labels_of(record)
+        frame, run = FromWorker(), run_of(record)
         line = frame.log
         line.time_unix_ns = int(record.created * 1e9)
         line.level = _level(record)
         line.message, line.error, line.stack = _texts(record)
-        line.request_id, line.message_id, line.attempt = labels.request_id, labels.message_id, labels.attempt
+        line.request_id, line.message_id, line.attempt = run.request_id, run.message_id, run.attempt
         return Channel.encoded(frame)
 
     def install(self) -> None:

@@ -9,56 +9,30 @@ from typing import Any
 from google.protobuf.message import Message
 
 from kre.channel import Channel
-from kre.context import SENT, Attempt, Context, Process
+from kre.context import SENT, Context, Process
 from kre.ending import end_child
 from kre.errors import FinalError, code_of, place_of, text_of, user_traceback
 from kre.handlers import Handler, Handlers
 from kre.kinds import Kind, kind_of
-from kre.log import LABELS
+from kre.log import RUNNING
 from kre.outputs import RETURNED, Outputs
 from kre.texts import shortened
 from kre.worker_pb2 import End, FromWorker, Run
 
 
-class RunOutputs(Outputs):
-    """What a run sends. Any thread may send until its end has been told; what is early goes out at once."""
-
-    __slots__ = ("_channel", "_run", "frames")
-
-    def __init__(self, limit: int, channel: Channel, run: int) -> None:
-        self.limit = limit
-        self.refused = None
-        self.open = True
-        self.frames: list[bytes] = []
-        """What is to be sent when the handler has returned, or sends something early."""
-        self._channel = channel
-        self._run = run
-
-    def _take(self, kind: Kind, channel: str, body: bytes) -> None:
-        if self._channel.forked:
-            raise RuntimeError("this process was forked from the node's: what it sends would reach nobody")
-        frame = Channel.output(self._run, kind, channel, body)
-        with self._channel.lock:  # a run's end is the last that is said of it
-            if not self.open:
-                raise RuntimeError(RETURNED)
-            self.frames.append(frame)
-            if kind.early:  # behind what was sent before it: the order in which a handler sends is kept
-                self._channel.send(b"".join(self.frames))
-                self.frames.clear()
-
-
 class Runs:
-    """Makes attempts of the runs that come."""
+    """What all attempts of a process share."""
 
     def __init__(self, channel: Channel, handlers: Handlers, process: Process, limit: int) -> None:
         self.channel = channel
         self.handlers = handlers
         self.process = process
         self.limit = limit
+        """Largest body that may be sent, bytes."""
 
     def passes_by(self, run: Run) -> bool:
         """Whether a run came too late, or is not for the handlers of this module; the runner has then been told."""
-        if run.expires_unix_us and time.time() * 1e6 >= run.expires_unix_us:
+        if (expires := run.expires_unix_us) and time.time() * 1e6 >= expires:
             self.refuse([run])
             return True
         if not self.handlers.typed or (kind := kind_of(run.kind)) is Kind.OK:
@@ -67,60 +41,73 @@ class Runs:
         self.channel.send_ends([run], outcome)
         return True
 
-    def begin(self, run: Run) -> Try:
-        """Prepare an attempt."""
-        return Try(self, run)
-
     def refuse(self, runs: list[Run]) -> None:
         """Tell the runner of runs that will not be begun."""
         self.channel.send_ends(runs, End.OUTCOME_NOT_BEGUN)
 
 
-class Try:
-    """An attempt at a message, from before the call of its handler until the runner has been told of its end."""
+class Try(Outputs):
+    """An attempt at a message, from before the call of its handler until the runner has been told of its end.
 
-    __slots__ = ("_attempt", "_began", "_body", "_context", "_outputs", "_run", "_runs")
+    Any thread may send until then; what is early goes out at once.
+    """
+
+    __slots__ = ("_began", "_channel", "_context", "_frames", "_run", "_runs")
 
     def __init__(self, runs: Runs, run: Run) -> None:
+        self.limit = runs.limit
+        self.refused = None
+        self.open = True
         self._runs = runs
-        self._run = number = run.run
-        self._body = run.body
-        self._outputs = outputs = RunOutputs(runs.limit, runs.channel, number)
-        self._attempt = attempt = Attempt(
-            run.request_id, run.message_id, run.attempt, run.sender, kind_of(run.kind), outputs, run.deadline_unix_us
-        )
-        self._context = Context(runs.process, attempt)
+        self._run = run
+        self._channel = runs.channel
+        self._frames: list[bytes] = []
+        """What is to be sent when the handler has returned, or sends something early."""
+        self._context: Context | None = Context(runs.process, run, self)
         self._began = time.perf_counter()
 
     def choose(self) -> Handler:
         """Return the handler; a FinalError if there is none."""
-        return self._runs.handlers.choose(self._attempt.sender)
+        return self._runs.handlers.choose(self._run.sender)
 
     def call(self, handler: Handler) -> Any:
         """Call the handler, in a context that may be changed; the result may have to be awaited."""
-        LABELS.set(self._attempt)
+        run = self._run
+        RUNNING.set(run)
         self._began = time.perf_counter()
-        return handler.function(self._context, handler.argument(self._body, self._attempt.sender))
+        return handler.function(self._context, handler.argument(run.body, run.sender))
+
+    def _take(self, kind: Kind, channel: str, body: bytes) -> None:
+        if self._channel.forked:
+            raise RuntimeError("this process was forked from the node's: what it sends would reach nobody")
+        frame = Channel.output(self._run.run, kind, channel, body)
+        with self._channel.lock:  # a run's end is the last that is said of it
+            if not self.open:
+                raise RuntimeError(RETURNED)
+            self._frames.append(frame)
+            if kind.early:  # behind what was sent before it: the order in which a handler sends is kept
+                self._channel.send(b"".join(self._frames))
+                self._frames.clear()
 
     def end(self, result: Any, error: BaseException | None) -> None:
         """Tell the runner what came of the call, or of what was to be awaited."""
-        runs, outputs = self._runs, self._outputs
-        if runs.channel.forked:
+        channel = self._channel
+        if channel.forked:
             end_child(error)
-        if error is None:
+        context, self._context = self._context, None  # each knows the other: the garbage collector need not find them
+        if error is None and result is not None and result is not SENT and self._runs.handlers.typed:
             try:
-                if runs.handlers.typed and result is not None and result is not SENT:
-                    self._context.send_output(result)
+                context.send_output(result)  # type: ignore[union-attr]
             except BaseException as refused:
                 error = refused
         handler_us = int((time.perf_counter() - self._began) * 1e6)
-        with runs.channel.lock:
-            outputs.close()
-            error = error or outputs.refused
+        with channel.lock:
+            self.open = False
+            error = error or self.refused
             if error is None:
-                runs.channel.send_done(self._run, handler_us, outputs.frames)
+                channel.send_done(self._run.run, handler_us, self._frames)
         if error is not None:
-            runs.channel.send(self._failure(error, handler_us))
+            channel.send(self._failure(error, handler_us))
 
     def _failure(self, error: BaseException, handler_us: int) -> bytes:
         final = isinstance(error, FinalError)
@@ -130,7 +117,7 @@ class Try:
         return Channel.encoded(
             FromWorker(
                 end=End(
-                    run=self._run,
+                    run=self._run.run,
                     outcome=End.OUTCOME_FINAL if final else End.OUTCOME_FAILED,
                     error=text,
                     code=code_of(error),

@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 
-from kre.context import Attempt, Context, Process
+from kre.context import Context, Process
 from kre.errors import text_of
 from kre.handlers import Handlers, of_module
 from kre.kinds import ENTRYPOINT, Kind
-from kre.outputs import Outputs, Sent
+from kre.outputs import Kept, Sent
+from kre.worker_pb2 import Run
 
 Typed = TypeVar("Typed", bound=Message)
 _MANIFESTS = ("krt.yml", "krt.yaml", "kre.yml", "kre.yaml")
@@ -122,9 +123,17 @@ def call(
     """
     with _environment(env or {}):
         process, loop = _prepared(module, env or {}, fresh)
-        outputs = Outputs(LARGEST)
+        outputs = Kept(LARGEST)
         what = Kind(kind)  # type: ignore[call-arg]
-        context = Context(process, Attempt(request_id, message_id, attempt, sender, what, outputs, _unix_us(deadline)))
+        run = Run(
+            kind=what.number,  # type: ignore[arg-type]
+            sender=sender,
+            request_id=request_id,
+            message_id=message_id,
+            attempt=attempt,
+            deadline_unix_us=_unix_us(deadline),
+        )
+        context = Context(process, run, outputs)
         handlers = of_module(module)
         if handlers.typed and what is not Kind.OK:
             return Result([], None)  # the platform passes it by a typed handler
