@@ -39,13 +39,18 @@ type bareChain struct {
 	waiting map[string]chan struct{}
 }
 
-// bareGo and barePython are the commands of a node.
+// bareGo is the command of a node.
 func bareGo(_ *testing.B, url string, index int) *exec.Cmd {
 	return exec.Command(os.Args[0], bareNode, url, strconv.Itoa(index))
 }
 
-func barePython(b *testing.B, url string, index int) *exec.Cmd {
-	return exec.Command(harness.Tool(b, "python3", "KRE_BENCH_PYTHON"), filepath.Join("testdata", "bare-python", "node.py"), url, strconv.Itoa(index))
+// barePython returns what makes the command of a node in Python out of its program: "plain", as the documentation of its client
+// has it, or "pipelined", as fast as that client goes.
+func barePython(program string) func(b *testing.B, url string, index int) *exec.Cmd {
+	file := filepath.Join("testdata", "bare-python", program+".py")
+	return func(b *testing.B, url string, index int) *exec.Cmd {
+		return exec.Command(harness.Tool(b, "python3", "KRE_BENCH_PYTHON"), file, url, strconv.Itoa(index))
+	}
 }
 
 func startBareChain(b *testing.B, node func(b *testing.B, url string, index int) *exec.Cmd) *bareChain {

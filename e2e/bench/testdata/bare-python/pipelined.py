@@ -1,7 +1,7 @@
-"""A node of the bare chain in Python: python node.py URL INDEX.
+"""A node of the bare chain in Python: python pipelined.py URL INDEX.
 
-Passes a message on to the next stream, and acknowledges what it got when that is stored; many are on their way at a
-time. It pulls as nats-py lets it without waiting for full batches. Nothing of ours is in it.
+As plain.py, and as fast as we could make its client go: it pulls before it has run out of messages, and neither a task nor
+anybody's turn waits for a message to be stored.
 """
 
 import asyncio
