@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	workerv1 "github.com/konstellation-io/kre/proto/gen/go/kre/worker/v1"
@@ -60,13 +60,13 @@ func (r *reader) next() (*workerv1.FromWorker, error) {
 	return frame, nil
 }
 
-// writer writes frames to a worker without ever having its caller wait. Frames that are sent one behind the other go together.
+// writer writes frames to a worker without ever waiting: what its socket does not take at once is written behind.
 type writer struct {
 	out *os.File
 
 	mu     sync.Mutex
-	behind []byte     // what is to be written
-	more   *sync.Cond // something is, or the writer has ended
+	behind []byte
+	more   *sync.Cond // something is behind, or the writer has ended
 	ended  bool
 }
 
@@ -80,28 +80,53 @@ func newWriter(out *os.File) *writer {
 // send writes a frame. That it cannot be written is no error: the end of its process says so.
 func (w *writer) send(frame *workerv1.ToWorker) {
 	size := proto.Size(frame)
+	buffer := make([]byte, lengthBytes, lengthBytes+size)
+	binary.BigEndian.PutUint32(buffer, uint32(size))
+	buffer, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buffer, frame)
+	if err != nil {
+		return // its texts are valid: they come from frames and headers
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
 		return
 	}
-	before := len(w.behind)
-	buffer := binary.BigEndian.AppendUint32(slices.Grow(w.behind, lengthBytes+size), uint32(size))
-	buffer, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buffer, frame)
-	if err != nil {
-		return // its texts are valid: they come from frames and headers
+	if len(w.behind) == 0 {
+		buffer = buffer[w.atOnce(buffer):]
 	}
-	w.behind = buffer
-	if before == 0 {
+	if len(buffer) > 0 {
+		w.behind = append(w.behind, buffer...)
 		w.more.Signal()
 	}
+}
+
+// atOnce writes what the socket takes now.
+func (w *writer) atOnce(buffer []byte) int {
+	raw, err := w.out.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	written := 0
+	_ = raw.Write(func(fd uintptr) bool {
+		for written < len(buffer) {
+			n, err := unix.Write(int(fd), buffer[written:])
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err != nil || n <= 0 {
+				break
+			}
+			written += n
+		}
+		return true
+	})
+	return written
 }
 
 // follow writes what is behind.
 func (w *writer) follow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var spare []byte
 	for {
 		for len(w.behind) == 0 && !w.ended {
 			w.more.Wait()
@@ -109,19 +134,17 @@ func (w *writer) follow() {
 		if w.ended {
 			return
 		}
-		chunk := w.behind
-		w.behind = spare[:0]
+		chunk := w.behind[:min(len(w.behind), readAhead)]
 		w.mu.Unlock()
-		_, err := w.out.Write(chunk)
+		n, err := w.out.Write(chunk)
 		w.mu.Lock()
 		if err != nil {
 			w.ended = true
 			w.behind = nil
 			return
 		}
-		spare = nil
-		if cap(chunk) <= readAhead { // one large frame is no reason to keep its room
-			spare = chunk
+		if w.behind = w.behind[n:]; len(w.behind) == 0 {
+			w.behind = nil
 		}
 	}
 }
