@@ -1,7 +1,7 @@
 """A node of the bare chain in Python: python pipelined.py URL INDEX.
 
-As plain.py, and as fast as we could make its client go: it pulls before it has run out of messages, and neither a task nor
-anybody's turn waits for a message to be stored.
+As plain.py, and as fast as we could make its client go: it pulls before it has run out of messages, and neither a
+task nor anybody's turn waits for a message to be stored.
 """
 
 import asyncio

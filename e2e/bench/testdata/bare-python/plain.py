@@ -1,7 +1,7 @@
 """A node of the bare chain in Python: python plain.py URL INDEX.
 
-Written the way the client's documentation does: it fetches what there is, and a task for each message publishes it to the
-next stream, waits until it is stored, and acknowledges. Nothing of ours is in it.
+Written the way the client's documentation does: it fetches what there is, and a task for each message publishes it to
+the next stream, waits until it is stored, and acknowledges. Nothing of ours is in it.
 """
 
 import asyncio
