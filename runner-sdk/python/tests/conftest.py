@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from harness import PATIENCE, Start, Worker
 
 LIMIT = 5 * PATIENCE
 """Seconds that a test may take."""
+
+
+def pytest_configure() -> None:
+    """Has workers find signals as a terminal's programs do: nohup, and a shell's `&`, have some of them ignored."""
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(ignored) is signal.SIG_IGN:
+            signal.signal(ignored, signal.default_int_handler if ignored is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)
