@@ -94,7 +94,7 @@ func startFanOut(t *testing.T, packed string) *fanOut {
 	f.engine.Set(t, runtime, version, map[string]string{"RECORD": string(f.record)})
 	f.engine.MustStart(t, runtime, version)
 	f.engine.MustPublish(t, runtime, version)
-	f.audit = startAudit(t, f.engine.Broker(t, url, runtime))
+	f.audit = startAudit(t, f.engine.Broker(t, url, runtime, version))
 	return f
 }
 

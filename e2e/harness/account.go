@@ -13,24 +13,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Broker connects to the engine's broker, as an administrator of a runtime's account. The connection outlives the broker's
+// Broker connects to the engine's broker, as an administrator of a version's account. The connection outlives the broker's
 // restarts and is closed when the test ends.
-func (e *Engine) Broker(t testing.TB, url, runtime string) Broker {
+func (e *Engine) Broker(t testing.TB, url, runtime, version string) Broker {
 	t.Helper()
-	token, seed := administrator(t, filepath.Join(e.Data, "runtimes", runtime, "account.seed"))
-	conn, err := nats.Connect(url, nats.UserJWTAndSeed(token, seed), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-		nats.IgnoreAuthErrorAbort())
-	require.NoError(t, err)
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(e.Administrator(t, url, "runtimes", runtime, "versions", version))
 	require.NoError(t, err)
 	return Broker{js}
 }
 
-// administrator makes a user of an account who may do everything in it.
-func administrator(t testing.TB, seedFile string) (token, seed string) {
+// Administrator connects to the engine's broker as somebody who may do everything in an account, whose key is in a folder below
+// the data directory.
+func (e *Engine) Administrator(t testing.TB, url string, folder ...string) *nats.Conn {
 	t.Helper()
-	content, err := os.ReadFile(seedFile)
+	content, err := os.ReadFile(filepath.Join(e.Data, filepath.Join(folder...), "account.seed"))
 	require.NoError(t, err)
 	account, err := nkeys.ParseDecoratedNKey(content)
 	require.NoError(t, err)
@@ -38,9 +34,10 @@ func administrator(t testing.TB, seedFile string) (token, seed string) {
 	require.NoError(t, err)
 	id, err := user.PublicKey()
 	require.NoError(t, err)
-	token, err = jwt.NewUserClaims(id).Encode(account)
+	token := func() (string, error) { return jwt.NewUserClaims(id).Encode(account) }
+	conn, err := nats.Connect(url, nats.UserJWT(token, user.Sign), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		nats.IgnoreAuthErrorAbort())
 	require.NoError(t, err)
-	own, err := user.Seed()
-	require.NoError(t, err)
-	return token, string(own)
+	t.Cleanup(conn.Close)
+	return conn
 }

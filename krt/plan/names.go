@@ -16,8 +16,8 @@ func Status(version string) string { return "kre." + version + "._status" }
 // Questions begins the subjects on which the nodes of a version (its mapped name) are asked where requests are; the workflow follows.
 func Questions(version string) string { return "kre." + version + "._questions" }
 
-// inbox begins the subjects on which the processes of a version await answers.
-func inbox(version string) string { return "_INBOX." + version }
+// Inbox begins the subjects on which the processes of a version (its mapped name) await answers, and to which they may answer.
+func Inbox(version string) string { return "_INBOX." + version }
 
 func (n names) entryStream() string { return "entry_" + n.version + "_" + n.workflow }
 func (n names) nodeStream(node string) string {

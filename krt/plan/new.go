@@ -27,7 +27,7 @@ func New(m *manifest.Manifest) *Plan {
 			ReplyTo: "kre." + m.ID + "._reply",
 			Control: Control(m.ID),
 			Status:  Status(m.ID) + ".entrypoint.entrypoint",
-			Inbox:   inbox(m.ID),
+			Inbox:   Inbox(m.ID),
 		},
 	}
 	for _, w := range m.Workflows {
@@ -72,7 +72,7 @@ func (p *Plan) workflow(g graph) {
 			Starts:      "starts_" + p.Version,
 			Status:      Status(p.Version) + "." + g.ID + "." + n.ID,
 			Questions:   target.Questions,
-			Inbox:       inbox(p.Version),
+			Inbox:       Inbox(p.Version),
 		}
 		for _, consumer := range g.consumers(n) {
 			p.Consumers = append(p.Consumers, consumer)

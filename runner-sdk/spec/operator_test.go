@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -97,7 +96,6 @@ func permitted(p *plan.Plan) func(*jwt.UserClaims) {
 		claims.BearerToken = true
 		claims.Pub.Allow.Add(publish...)
 		claims.Sub.Allow.Add(inbox+".>", replyTo+".*", control, questions)
-		claims.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 10 * time.Second}
 	}
 }
 

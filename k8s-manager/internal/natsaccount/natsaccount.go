@@ -1,6 +1,11 @@
-// Package natsaccount makes and removes the NATS accounts of runtimes, with the operator's key and the system account's
-// credentials. An account's key lives in a file that its owner names; nothing else is remembered here. It knows nothing
-// of the streams in an account but that they go with it.
+// Package natsaccount makes and removes NATS accounts, of runtimes and of their versions, with the operator's key and the
+// system account's credentials, and ends what their users may do. What has to be known of an account lives in a folder that
+// its owner names:
+//
+//	account.seed          its key
+//	account.revoked.json  users that are let in no more
+//
+// Nothing else is remembered here. It knows nothing of the streams in an account but that they go with it.
 package natsaccount
 
 import (
@@ -14,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -36,6 +42,9 @@ type Options struct {
 	Connected func()
 }
 
+// SeedFile is the file of an account's folder with its key.
+const SeedFile = "account.seed"
+
 // Accounts makes and removes accounts. Close ends it.
 type Accounts struct {
 	url        string
@@ -43,6 +52,9 @@ type Accounts struct {
 	operator   nkeys.KeyPair
 	operatorID string
 	system     *nats.Conn
+
+	mu    sync.Mutex
+	turns map[string]*sync.Mutex // by folder: what is pushed last is what was written last
 }
 
 const (
@@ -87,7 +99,9 @@ func Open(o Options) (*Accounts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	return &Accounts{url: o.URL, hosts: hosts(o.URL), operator: operator, operatorID: id, system: system}, nil
+	return &Accounts{
+		url: o.URL, hosts: hosts(o.URL), operator: operator, operatorID: id, system: system, turns: make(map[string]*sync.Mutex),
+	}, nil
 }
 
 // hosts are those of a list of URLs.
@@ -104,23 +118,97 @@ func hosts(urls string) string {
 // Close ends the connection. Accounts stay.
 func (a *Accounts) Close() { a.system.Close() }
 
-// Ensure makes the broker know the account called name whose seed is in a file. Where there is no such file it is made
-// first, for the owner's eyes only. Doing it again is right. fault.Unavailable: the broker does not answer.
-func (a *Accounts) Ensure(ctx context.Context, name, seedFile string) error {
-	account, err := readSeed(seedFile)
+// turn has one work on the account of a folder at a time, until it calls what is returned.
+func (a *Accounts) turn(dir string) (over func()) {
+	a.mu.Lock()
+	turn := a.turns[dir]
+	if turn == nil {
+		turn = new(sync.Mutex)
+		a.turns[dir] = turn
+	}
+	a.mu.Unlock()
+	turn.Lock()
+	return turn.Unlock
+}
+
+// Ensure makes the broker know the account of a folder, which exists. Where there is no key it is made first, for the owner's
+// eyes only. name is for people who look at the broker. Doing it again is right. fault.Unavailable: the broker does not answer.
+func (a *Accounts) Ensure(ctx context.Context, name, dir string) error {
+	defer a.turn(dir)()
+	account, err := readSeed(filepath.Join(dir, SeedFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		account, err = makeSeed(seedFile)
+		account, err = makeSeed(filepath.Join(dir, SeedFile), nkeys.CreateAccount)
 	}
 	if err != nil {
 		return err
 	}
-	return a.push(ctx, name, account)
+	return a.push(ctx, name, dir, account)
 }
 
-// Remove removes the account whose seed is in a file, with everything that is stored in it, and then the file. A file that
-// is not there is an account that is not there. fault.Unavailable: the broker does not answer.
-func (a *Accounts) Remove(ctx context.Context, name, seedFile string) error {
-	account, err := readSeed(seedFile)
+// User makes a user's key and its file, or finds the one that is there, and returns it: a seed, which is secret.
+func (a *Accounts) User(file string) (string, error) {
+	user, err := readSeed(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		user, err = makeSeed(file, nkeys.CreateUser)
+	}
+	if err != nil {
+		return "", err
+	}
+	seed, err := user.Seed()
+	if err != nil {
+		return "", fmt.Errorf("read the seed of a NATS user: %w", err)
+	}
+	return string(seed), nil
+}
+
+// Revoke has the user whose key is in a file, as User or a credentials file has it, let in no more at the account of a folder,
+// and thrown out where it is in; then it removes the file. A file that is not there is a user who is not there. A user whose
+// key lies in the account's own folder is the only one of the account that is let in at that time, this service's own aside.
+// fault.Unavailable: the broker does not answer; it is told with whatever is pushed next.
+func (a *Accounts) Revoke(ctx context.Context, name, dir, file string) error {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the key of a NATS user: %w", err)
+	}
+	defer a.turn(dir)()
+	// What is no key was never written whole, and lets nobody in.
+	if user, err := nkeys.ParseDecoratedUserNKey(content); err == nil {
+		if err := a.revoke(ctx, name, dir, user, filepath.Dir(file) == dir); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the key of a NATS user: %w", err)
+	}
+	return nil
+}
+
+func (a *Accounts) revoke(ctx context.Context, name, dir string, user nkeys.KeyPair, alone bool) error {
+	account, err := readSeed(filepath.Join(dir, SeedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // no account, no users
+	}
+	if err != nil {
+		return err
+	}
+	id, err := user.PublicKey()
+	if err != nil {
+		return fmt.Errorf("read the key of a NATS user: %w", err)
+	}
+	if err := addRevoked(dir, id, alone, time.Now()); err != nil {
+		return err
+	}
+	return a.push(ctx, name, dir, account)
+}
+
+// Remove removes the account of a folder, with everything that is stored in it, and then its files. A folder without a key
+// has no account. fault.Unavailable: the broker does not answer.
+func (a *Accounts) Remove(ctx context.Context, name, dir string) error {
+	defer a.turn(dir)()
+	account, err := readSeed(filepath.Join(dir, SeedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -128,7 +216,7 @@ func (a *Accounts) Remove(ctx context.Context, name, seedFile string) error {
 		return err
 	}
 	// An attempt that was interrupted may have removed it already: one who is known can look into it.
-	if err := a.push(ctx, name, account); err != nil {
+	if err := a.push(ctx, name, dir, account); err != nil {
 		return err
 	}
 	if err := a.empty(ctx, account); err != nil {
@@ -147,13 +235,15 @@ func (a *Accounts) Remove(ctx context.Context, name, seedFile string) error {
 	if err := a.claim(ctx, "$SYS.REQ.CLAIMS.DELETE", token); err != nil {
 		return err
 	}
-	if err := os.Remove(seedFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the seed of a NATS account: %w", err)
+	for _, file := range []string{revokedFile, SeedFile} { // the key last: until then it is not done
+		if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the files of a NATS account: %w", err)
+		}
 	}
 	return nil
 }
 
-func (a *Accounts) push(ctx context.Context, name string, account nkeys.KeyPair) error {
+func (a *Accounts) push(ctx context.Context, name, dir string, account nkeys.KeyPair) error {
 	id, err := account.PublicKey()
 	if err != nil {
 		return err
@@ -166,6 +256,9 @@ func (a *Accounts) push(ctx context.Context, name string, account nkeys.KeyPair)
 	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
 		MaxAckPending: jwt.NoLimit, MemoryMaxStreamBytes: jwt.NoLimit, DiskMaxStreamBytes: jwt.NoLimit,
+	}
+	if claims.Revocations, err = readRevoked(dir); err != nil {
+		return err
 	}
 	token, err := claims.Encode(a.operator)
 	if err != nil {
@@ -263,37 +356,44 @@ func (a *Accounts) enter(account nkeys.KeyPair) (*nats.Conn, error) {
 func readSeed(file string) (nkeys.KeyPair, error) {
 	seed, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the seed of a NATS account: %w", err)
+		return nil, fmt.Errorf("read a NATS key: %w", err)
 	}
-	account, err := nkeys.ParseDecoratedNKey(seed)
+	key, err := nkeys.ParseDecoratedNKey(seed)
 	if err != nil {
-		return nil, fmt.Errorf("%s holds no seed of a NATS account: %w", file, err)
+		return nil, fmt.Errorf("%s holds no seed of a NATS key: %w", file, err)
 	}
-	return account, nil
+	return key, nil
 }
 
-// makeSeed makes an account's key and its file, whole or not at all.
-func makeSeed(file string) (nkeys.KeyPair, error) {
-	account, err := nkeys.CreateAccount()
+// makeSeed makes a key and its file.
+func makeSeed(file string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, error) {
+	key, err := create()
 	if err != nil {
-		return nil, fmt.Errorf("make a NATS account: %w", err)
+		return nil, fmt.Errorf("make a NATS key: %w", err)
 	}
-	seed, err := account.Seed()
+	seed, err := key.Seed()
 	if err != nil {
-		return nil, fmt.Errorf("make a NATS account: %w", err)
+		return nil, fmt.Errorf("make a NATS key: %w", err)
 	}
-	// What a killed one has left is written over.
+	if err := writeWhole(file, append(seed, '\n')); err != nil {
+		return nil, fmt.Errorf("keep a NATS key: %w", err)
+	}
+	return key, nil
+}
+
+// writeWhole writes a file for the owner's eyes only, whole or not at all. What a killed one has left is written over.
+func writeWhole(file string, content []byte) error {
 	part := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".part")
 	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("keep the seed of a NATS account: %w", err)
+		return err
 	}
-	_, err = out.Write(append(seed, '\n'))
+	_, err = out.Write(content)
 	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
 		err = os.Rename(part, file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keep the seed of a NATS account: %w", errors.Join(err, os.Remove(part)))
+		return errors.Join(err, os.Remove(part))
 	}
-	return account, nil
+	return nil
 }

@@ -46,28 +46,43 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// enter connects as a user whom the account's seed has signed.
-func (w *world) enter(t *testing.T, seedFile string) (*nats.Conn, error) {
+// seedIn is the account's key in a folder.
+func seedIn(dir string) string { return filepath.Join(dir, natsaccount.SeedFile) }
+
+// enter connects as a user whom the account's key in a folder has signed.
+func (w *world) enter(t *testing.T, dir string) (*nats.Conn, error) {
 	t.Helper()
-	content, err := os.ReadFile(seedFile)
-	require.NoError(t, err)
-	account, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(content))))
-	require.NoError(t, err)
 	user, err := nkeys.CreateUser()
 	require.NoError(t, err)
-	id, err := user.PublicKey()
-	require.NoError(t, err)
-	seed, err := user.Seed()
-	require.NoError(t, err)
-	claims := jwt.NewUserClaims(id)
-	claims.BearerToken = true
-	token, err := claims.Encode(account)
-	require.NoError(t, err)
+	return w.enterAs(t, dir, user)
+}
+
+func (w *world) enterAs(t *testing.T, dir string, user nkeys.KeyPair) (*nats.Conn, error) {
+	t.Helper()
+	token, seed := tokenOf(t, dir, user)
 	nc, err := nats.Connect(w.broker.URL(), nats.UserJWTAndSeed(token, string(seed)))
 	if err == nil {
 		t.Cleanup(nc.Close)
 	}
 	return nc, err
+}
+
+// tokenOf is what the account's key in a folder signs for a user, and the user's seed.
+func tokenOf(t *testing.T, dir string, user nkeys.KeyPair) (token string, seed []byte) {
+	t.Helper()
+	content, err := os.ReadFile(seedIn(dir))
+	require.NoError(t, err)
+	account, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(content))))
+	require.NoError(t, err)
+	id, err := user.PublicKey()
+	require.NoError(t, err)
+	seed, err = user.Seed()
+	require.NoError(t, err)
+	claims := jwt.NewUserClaims(id)
+	claims.BearerToken = true
+	token, err = claims.Encode(account)
+	require.NoError(t, err)
+	return token, seed
 }
 
 func stream(t *testing.T, nc *nats.Conn, name string) jetstream.Stream {
@@ -81,10 +96,10 @@ func stream(t *testing.T, nc *nats.Conn, name string) jetstream.Stream {
 
 func TestAnAccountHasStreamsThatNoOtherAccountSees(t *testing.T) {
 	w := newWorld(t)
-	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
+	one, two := t.TempDir(), t.TempDir()
 	require.NoError(t, w.accounts.Ensure(t.Context(), "one", one))
 	require.NoError(t, w.accounts.Ensure(t.Context(), "two", two))
-	info, err := os.Stat(one)
+	info, err := os.Stat(seedIn(one))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode())
 
@@ -101,12 +116,12 @@ func TestAnAccountHasStreamsThatNoOtherAccountSees(t *testing.T) {
 
 func TestEnsuringAgainKeepsTheAccountWithWhatIsInIt(t *testing.T) {
 	w := newWorld(t)
-	seed := filepath.Join(t.TempDir(), "seed")
-	require.NoError(t, w.accounts.Ensure(t.Context(), "one", seed))
-	nc, err := w.enter(t, seed)
+	dir := t.TempDir()
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
+	nc, err := w.enter(t, dir)
 	require.NoError(t, err)
 	stream(t, nc, "kept")
-	require.NoError(t, w.accounts.Ensure(t.Context(), "one", seed))
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
 	_, err = js.Stream(t.Context(), "kept")
@@ -115,20 +130,20 @@ func TestEnsuringAgainKeepsTheAccountWithWhatIsInIt(t *testing.T) {
 
 func TestRemovingAnAccountRemovesItsStreamsAndItsSeed(t *testing.T) {
 	w := newWorld(t)
-	seed := filepath.Join(t.TempDir(), "seed")
-	require.NoError(t, w.accounts.Ensure(t.Context(), "one", seed))
-	content, err := os.ReadFile(seed)
+	dir := t.TempDir()
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
+	content, err := os.ReadFile(seedIn(dir))
 	require.NoError(t, err)
-	nc, err := w.enter(t, seed)
+	nc, err := w.enter(t, dir)
 	require.NoError(t, err)
 	stream(t, nc, "gone")
 
-	require.NoError(t, w.accounts.Remove(t.Context(), "one", seed))
-	require.NoFileExists(t, seed)
-	require.NoError(t, w.accounts.Remove(t.Context(), "one", seed), "it is gone already")
+	require.NoError(t, w.accounts.Remove(t.Context(), "one", dir))
+	require.NoFileExists(t, seedIn(dir))
+	require.NoError(t, w.accounts.Remove(t.Context(), "one", dir), "it is gone already")
 
-	again := filepath.Join(t.TempDir(), "again")
-	require.NoError(t, os.WriteFile(again, content, 0o600))
+	again := t.TempDir()
+	require.NoError(t, os.WriteFile(seedIn(again), content, 0o600))
 	_, err = w.enter(t, again)
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	require.NoError(t, w.accounts.Ensure(t.Context(), "one", again))
@@ -142,14 +157,14 @@ func TestRemovingAnAccountRemovesItsStreamsAndItsSeed(t *testing.T) {
 
 func TestFinishesARemovalThatWasInterruptedBeforeTheSeedWasRemoved(t *testing.T) {
 	w := newWorld(t)
-	seed := filepath.Join(t.TempDir(), "seed")
-	require.NoError(t, w.accounts.Ensure(t.Context(), "one", seed))
-	content, err := os.ReadFile(seed)
+	dir := t.TempDir()
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
+	content, err := os.ReadFile(seedIn(dir))
 	require.NoError(t, err)
-	require.NoError(t, w.accounts.Remove(t.Context(), "one", seed))
-	require.NoError(t, os.WriteFile(seed, content, 0o600))
-	require.NoError(t, w.accounts.Remove(t.Context(), "one", seed))
-	require.NoFileExists(t, seed)
+	require.NoError(t, w.accounts.Remove(t.Context(), "one", dir))
+	require.NoError(t, os.WriteFile(seedIn(dir), content, 0o600))
+	require.NoError(t, w.accounts.Remove(t.Context(), "one", dir))
+	require.NoFileExists(t, seedIn(dir))
 }
 
 func TestABrokerThatIsAwayIsUnavailableAndIsFoundAgain(t *testing.T) {
@@ -167,10 +182,10 @@ func TestABrokerThatIsAwayIsUnavailableAndIsFoundAgain(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(accounts.Close)
-	seed := filepath.Join(t.TempDir(), "seed")
-	err = accounts.Ensure(t.Context(), "one", seed)
+	dir := t.TempDir()
+	err = accounts.Ensure(t.Context(), "one", dir)
 	require.Equal(t, fault.Unavailable, fault.KindOf(err))
-	require.FileExists(t, seed, "the key is kept: the next attempt uses it")
+	require.FileExists(t, seedIn(dir), "the key is kept: the next attempt uses it")
 
 	b, err = broker.StartOperator(t.Context(), operator, broker.OperatorOptions{Port: port(t, url)})
 	require.NoError(t, err)
@@ -180,7 +195,95 @@ func TestABrokerThatIsAwayIsUnavailableAndIsFoundAgain(t *testing.T) {
 	case <-time.After(patience):
 		require.FailNow(t, "it does not connect")
 	}
-	require.NoError(t, accounts.Ensure(t.Context(), "one", seed))
+	require.NoError(t, accounts.Ensure(t.Context(), "one", dir))
+}
+
+// userIn makes the key of a user in a file, and reads it.
+func (w *world) userIn(t *testing.T, file string) nkeys.KeyPair {
+	t.Helper()
+	seed, err := w.accounts.User(file)
+	require.NoError(t, err)
+	same, err := w.accounts.User(file)
+	require.NoError(t, err)
+	require.Equal(t, seed, same, "it is the same user until it is revoked")
+	user, err := nkeys.FromSeed([]byte(seed))
+	require.NoError(t, err)
+	return user
+}
+
+func TestAUserWhoIsRevokedIsThrownOutAndTheNextOneLetIn(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
+	file := filepath.Join(dir, "user.seed")
+	first := w.userIn(t, file)
+	nc, err := w.enterAs(t, dir, first)
+	require.NoError(t, err)
+	require.NoError(t, w.accounts.Revoke(t.Context(), "one", dir, file))
+	require.NoFileExists(t, file)
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
+	_, err = w.enterAs(t, dir, first)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	require.NoError(t, w.accounts.Revoke(t.Context(), "one", dir, file), "nobody is there")
+
+	// Within the same second.
+	second := w.userIn(t, file)
+	_, err = w.enterAs(t, dir, second)
+	require.NoError(t, err)
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir), "what is pushed again says it, too")
+	_, err = w.enterAs(t, dir, first)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	_, err = w.enterAs(t, dir, second)
+	require.NoError(t, err)
+
+	// Removed and made again, the account is another one.
+	require.NoError(t, w.accounts.Remove(t.Context(), "one", dir))
+	_, err = os.ReadDir(dir)
+	require.NoError(t, err)
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
+	_, err = w.enterAs(t, dir, second)
+	require.NoError(t, err, "signed by the new account")
+}
+
+func TestACredentialsFileNamesAUserToRevokeToo(t *testing.T) {
+	w := newWorld(t)
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "nats.creds")
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
+	user, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	nc, err := w.enterAs(t, dir, user)
+	require.NoError(t, err)
+	token, seed := tokenOf(t, dir, user)
+	content, err := jwt.FormatUserConfig(token, seed)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, content, 0o600))
+	kept, err := w.accounts.User(file)
+	require.NoError(t, err)
+	require.Equal(t, string(seed), kept)
+	require.NoError(t, w.accounts.Revoke(t.Context(), "one", dir, file))
+	require.NoFileExists(t, file)
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
+	_, err = w.enterAs(t, dir, user)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+}
+
+func TestARevocationThatTheBrokerDoesNotHearOfIsNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
+	file := filepath.Join(dir, "user.seed")
+	user := w.userIn(t, file)
+	url := w.broker.URL()
+	w.broker.Stop()
+	require.Equal(t, fault.Unavailable, fault.KindOf(w.accounts.Revoke(t.Context(), "one", dir, file)))
+	require.FileExists(t, file, "who asks again is right")
+
+	b, err := broker.StartOperator(t.Context(), w.operator, broker.OperatorOptions{Port: port(t, url)})
+	require.NoError(t, err)
+	t.Cleanup(b.Stop)
+	require.Eventually(t, func() bool { return w.accounts.Ensure(t.Context(), "one", dir) == nil }, patience, 10*time.Millisecond)
+	_, err = w.enterAs(t, dir, user)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
 
 func TestRefusesASeedThatIsNoOperators(t *testing.T) {

@@ -53,7 +53,7 @@ func (rt *runtime) keepAccount(ctx context.Context) error {
 	if assured {
 		return nil
 	}
-	err := rt.c.o.Accounts.Ensure(ctx, rt.name, rt.path(accountSeedFile))
+	err := rt.c.o.Accounts.Ensure(ctx, rt.name, rt.dir)
 	if err == nil && !known {
 		err = rt.update(func(r *runtimeRecord) error { r.HasAccount = true; return nil })
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -166,8 +167,15 @@ func (c *Cluster) Reassure() {
 	for _, rt := range c.all() {
 		rt.mu.Lock()
 		rt.assured = false
+		versions := slices.Collect(maps.Values(rt.versions))
+		for _, v := range versions {
+			v.assured = false
+		}
 		rt.mu.Unlock()
 		rt.loop.poke()
+		for _, v := range versions {
+			v.loop.poke()
+		}
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -20,12 +22,54 @@ import (
 
 // fakeAccounts stands in for the broker's accounts.
 type fakeAccounts struct {
-	mu   sync.Mutex
-	away error
-	made map[string]bool
+	mu      sync.Mutex
+	away    error
+	made    map[string]bool
+	users   int
+	revoked []string // account and user
 }
 
 func newFakeAccounts() *fakeAccounts { return &fakeAccounts{made: make(map[string]bool)} }
+
+// forget is a broker on a new disk.
+func (a *fakeAccounts) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.made)
+}
+
+// out are the users who are let in no more, each with the account.
+func (a *fakeAccounts) out() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.revoked)
+}
+
+func (a *fakeAccounts) User(file string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	content, err := os.ReadFile(file)
+	if err == nil {
+		return string(content), nil
+	}
+	a.users++
+	seed := "user-" + strconv.Itoa(a.users)
+	return seed, os.WriteFile(file, []byte(seed), 0o600)
+}
+
+func (a *fakeAccounts) Revoke(_ context.Context, name, _, file string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil //nolint:nilerr // it is not there
+	}
+	if a.away != nil {
+		return a.away
+	}
+	a.revoked = append(a.revoked, name+" "+string(content))
+	return os.Remove(file)
+}
 
 func (a *fakeAccounts) set(away error) {
 	a.mu.Lock()
@@ -39,10 +83,10 @@ func (a *fakeAccounts) has(name string) bool {
 	return a.made[name]
 }
 
-func (a *fakeAccounts) Ensure(_ context.Context, name, seedFile string) error {
+func (a *fakeAccounts) Ensure(_ context.Context, name, dir string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := os.WriteFile(seedFile, []byte("seed"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "account.seed"), []byte("seed of "+name), 0o600); err != nil {
 		return err
 	}
 	if a.away == nil {
@@ -51,14 +95,14 @@ func (a *fakeAccounts) Ensure(_ context.Context, name, seedFile string) error {
 	return a.away
 }
 
-func (a *fakeAccounts) Remove(_ context.Context, name, seedFile string) error {
+func (a *fakeAccounts) Remove(_ context.Context, name, dir string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.away != nil {
 		return a.away
 	}
 	delete(a.made, name)
-	return os.RemoveAll(seedFile)
+	return os.RemoveAll(filepath.Join(dir, "account.seed"))
 }
 
 // pack is a package: the content of its files by path; those in bin are executable.
@@ -85,6 +129,7 @@ type fakeAPI struct {
 	waiting  int   // callers, at each entrypoint
 	stored   int64 // messages, of each version
 	done     []string
+	keys     []*runtimev1.BrokerKeys // of each call of prepare
 }
 
 func newFakeAPI() *fakeAPI { return &fakeAPI{packages: make(map[string]pack)} }
@@ -119,22 +164,23 @@ func (a *fakeAPI) called(call string) error {
 
 func (a *fakeAPI) Close() error { return nil }
 
-func (a *fakeAPI) Prepare(_ context.Context, name string, content []byte, files []string) (*runtimev1.PrepareVersionResponse, error) {
+func (a *fakeAPI) Prepare(_ context.Context, request *runtimev1.PrepareVersionRequest) (*runtimev1.PrepareVersionResponse, error) {
 	err := a.called("prepare")
 	defer a.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	m, problems := manifest.Parse(name, content)
+	a.keys = append(a.keys, request.GetBrokerKeys())
+	m, problems := manifest.Parse(request.GetManifest().GetFileName(), request.GetManifest().GetContent())
 	if err := problems.Err(); err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "the manifest is wrong")
 	}
 	out := &runtimev1.PrepareVersionResponse{
-		Version: m.ID, DisplayName: m.Version, NatsCredentials: "creds", Entrypoint: &runtimev1.Entrypoint{Config: "{}"},
+		Version: m.ID, DisplayName: m.Version, NatsCredentials: request.GetBrokerKeys().GetUserSeed(), Entrypoint: &runtimev1.Entrypoint{Config: "{}"},
 	}
 	for _, w := range m.Workflows {
 		for _, n := range w.Nodes {
-			if !slices.Contains(files, n.Src) {
+			if !slices.Contains(request.GetPackageFiles(), n.Src) {
 				return nil, fault.New(fault.Invalid, "%s is not in the package", n.Src)
 			}
 			config := m.ConfigOf(n)
@@ -152,6 +198,11 @@ func (a *fakeAPI) Prepare(_ context.Context, name string, content []byte, files 
 		}
 	}
 	return out, nil
+}
+
+func (a *fakeAPI) Release(_ context.Context, version string) error {
+	defer a.mu.Unlock()
+	return a.called("release " + version)
 }
 
 func (a *fakeAPI) Remove(_ context.Context, version string) error {

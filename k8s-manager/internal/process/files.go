@@ -24,6 +24,7 @@ const (
 	planFile        = "plan.json"
 	nodesFile       = "nodes.json"
 	credsFile       = "nats.creds"
+	userSeedFile    = "user.seed"
 	filesDir        = "files"
 	stateDir        = "state"
 	logsDir         = "logs"

@@ -210,11 +210,7 @@ func (v *version) prepare(ctx context.Context, record versionRecord) (*plan, err
 		return nil, err
 	}
 	v.setDoing("it is being prepared")
-	file, content, files, err := readManifest(root)
-	if err != nil {
-		return nil, err
-	}
-	prepared, err := api.Prepare(ctx, file, content, files)
+	prepared, err := v.prepareAtBroker(ctx, api, root)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the version: %w", err)
 	}
@@ -254,11 +250,7 @@ func (v *version) prepareAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file, content, files, err := readManifest(v.rt.packageDir(current.digest))
-	if err != nil {
-		return err
-	}
-	prepared, err := api.Prepare(ctx, file, content, files)
+	prepared, err := v.prepareAtBroker(ctx, api, v.rt.packageDir(current.digest))
 	if err != nil {
 		return fmt.Errorf("prepare the version again: %w", err)
 	}
@@ -266,6 +258,19 @@ func (v *version) prepareAgain(ctx context.Context) error {
 	again := *current
 	again.prepared = prepared
 	return v.layDown(&again)
+}
+
+// prepareAtBroker has made what the version needs at the broker, by the manifest in the unpacked package.
+func (v *version) prepareAtBroker(ctx context.Context, api RuntimeAPI, root string) (*runtimev1.PrepareVersionResponse, error) {
+	manifest, files, err := readManifest(root)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := v.keys()
+	if err != nil {
+		return nil, err
+	}
+	return api.Prepare(ctx, &runtimev1.PrepareVersionRequest{Manifest: manifest, PackageFiles: files, BrokerKeys: keys})
 }
 
 // layDown writes what the processes of the plan read, and the plan itself last, which is the version's from then on.
@@ -340,18 +345,21 @@ func (v *version) programs(ctx context.Context, root string, prepared *runtimev1
 }
 
 // readManifest reads the manifest of an unpacked package, and names the files that it asks for.
-func readManifest(root string) (file string, content []byte, files []string, err error) {
+func readManifest(root string) (*runtimev1.Manifest, []string, error) {
 	fsys := os.DirFS(root)
-	if file, err = manifest.Find(fsys); err != nil {
-		return "", nil, nil, fmt.Errorf("read the package: %w", err)
+	file, err := manifest.Find(fsys)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the package: %w", err)
 	}
-	if content, err = os.ReadFile(filepath.Join(root, file)); err != nil {
-		return "", nil, nil, fmt.Errorf("read the package: %w", err)
+	content, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the package: %w", err)
 	}
 	m, problems, err := manifest.Load(manifest.Package(fsys), file)
 	if err = cmp.Or(err, problems.Err()); err != nil {
-		return "", nil, nil, fmt.Errorf("read the package: %w", err)
+		return nil, nil, fmt.Errorf("read the package: %w", err)
 	}
+	var files []string
 	if m.Proto != "" {
 		files = append(files, m.Proto)
 	}
@@ -361,7 +369,7 @@ func readManifest(root string) (file string, content []byte, files []string, err
 		}
 	}
 	slices.Sort(files)
-	return file, content, slices.Compact(files), nil
+	return &runtimev1.Manifest{FileName: file, Content: content}, slices.Compact(files), nil
 }
 
 // forgetPlan says that nothing runs any more.

@@ -48,11 +48,17 @@ type S3 struct {
 	SecretKey string // secret
 }
 
-// Accounts makes and removes the NATS account of a runtime, whose key is in a file. fault.Unavailable: the broker does not
-// answer.
+// Accounts makes and removes the NATS accounts of runtimes and versions; the key of each is account.seed in a folder.
+// fault.Unavailable: the broker does not answer.
 type Accounts interface {
-	Ensure(ctx context.Context, name, seedFile string) error
-	Remove(ctx context.Context, name, seedFile string) error
+	// Ensure makes the broker know the account, whose key is made where it is not there.
+	Ensure(ctx context.Context, name, dir string) error
+	// User returns the seed of the user that a file has, which is made where it is not there.
+	User(file string) (seed string, err error)
+	// Revoke has the user that a file has let in no more at the account, and removes the file.
+	Revoke(ctx context.Context, name, dir, file string) error
+	// Remove removes the account with what is stored in it, and the key.
+	Remove(ctx context.Context, name, dir string) error
 }
 
 // RuntimeAPI is the service of a runtime. Its errors are faults; fault.Unavailable: it, or what it needs, does not answer.
@@ -65,8 +71,10 @@ type RuntimeAPI interface {
 
 // Broker is what runtime-api does for a version.
 type Broker interface {
-	// Prepare makes what the version needs of the broker. files are the paths that the manifest asks for.
-	Prepare(ctx context.Context, manifest string, content []byte, files []string) (*runtimev1.PrepareVersionResponse, error)
+	// Prepare makes what the version needs of the broker, and lets in who has the keys.
+	Prepare(ctx context.Context, request *runtimev1.PrepareVersionRequest) (*runtimev1.PrepareVersionResponse, error)
+	// Release says that nothing of it runs.
+	Release(ctx context.Context, version string) error
 	// Remove removes it, with what is stored.
 	Remove(ctx context.Context, version string) error
 	// Command tells every running entrypoint what to do: instances answered, and waiting callers wait for an answer of theirs.

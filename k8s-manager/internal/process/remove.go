@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,8 +39,8 @@ func (rt *runtime) remove(ctx context.Context) error {
 	if err := rt.endBase(ctx, &rt.api, "runtime-api", apiGrace); err != nil {
 		return err
 	}
-	if err := rt.c.o.Accounts.Remove(ctx, rt.name, rt.path(accountSeedFile)); err != nil {
-		return fmt.Errorf("remove the runtime's NATS account: %w", err)
+	if err := rt.removeAccounts(ctx); err != nil {
+		return err
 	}
 	if err := rt.c.discardDir(rt.dir); err != nil {
 		return err
@@ -52,6 +54,22 @@ func (rt *runtime) remove(ctx context.Context) error {
 	rt.log.Info("a runtime is gone")
 	rt.c.tell(rt.name)
 	return errOver
+}
+
+// removeAccounts removes the NATS accounts of the versions and the runtime's own.
+func (rt *runtime) removeAccounts(ctx context.Context) error {
+	rt.mu.Lock()
+	versions := slices.Collect(maps.Values(rt.versions))
+	rt.mu.Unlock()
+	for _, v := range versions {
+		if err := v.removeAccount(ctx); err != nil {
+			return err
+		}
+	}
+	if err := rt.c.o.Accounts.Remove(ctx, rt.name, rt.dir); err != nil {
+		return fmt.Errorf("remove the runtime's NATS account: %w", err)
+	}
+	return nil
 }
 
 // endVersions ends every version at once, without letting it drain: what is stored goes with the runtime.
@@ -98,12 +116,18 @@ func (v *version) remove(ctx context.Context) error {
 	if err := v.endInOrder(ctx, time.Second); err != nil {
 		return err
 	}
+	if err := v.letOut(ctx); err != nil {
+		return err
+	}
 	api, err := v.rt.runtimeAPI()
 	if err != nil {
 		return err
 	}
 	if err := api.Remove(ctx, v.name); err != nil {
 		return fmt.Errorf("remove what the version has at the broker: %w", err)
+	}
+	if err := v.removeAccount(ctx); err != nil {
+		return err
 	}
 	if err := v.rt.c.discardDir(v.dir); err != nil {
 		return err

@@ -123,10 +123,14 @@ func TestWhatRunsGoesOnWhileBrokerAndRuntimeAPIAreAway(t *testing.T) {
 
 	v.Revision, v.Running, v.Drain = 2, false, 1
 	require.NoError(t, w.cluster.ApplyVersion(t.Context(), v))
-	w.wait(t, "ended, but not counted", func(s lifecycle.RuntimeStatus) bool {
-		return s.Versions[0].Phase == lifecycle.Stopping &&
-			s.Versions[0].Reason == "count the stored messages: NATS cannot be reached"
-	})
+	stopping := func(reason string) {
+		w.wait(t, "ended, but "+reason, func(s lifecycle.RuntimeStatus) bool {
+			return s.Versions[0].Phase == lifecycle.Stopping && s.Versions[0].Reason == reason
+		})
+	}
+	stopping("end the version's NATS credentials: NATS cannot be reached")
+	w.accounts.set(nil)
+	stopping("count the stored messages: NATS cannot be reached")
 	for _, name := range processes {
 		require.Equal(t, proc.StateStopped, w.record(t, "v1", name).State)
 	}

@@ -38,7 +38,14 @@ func (v *version) start(ctx context.Context, record versionRecord) error {
 		if err := v.bury(ctx); err != nil {
 			return err
 		}
+		if err := v.letOut(ctx); err != nil { // of an earlier start that did not end in order
+			return err
+		}
+		if err := v.openAccount(ctx); err != nil {
+			return err
+		}
 	}
+	v.keepAccount(ctx)
 	if current == nil || current.made != mine {
 		if current, err = v.prepare(ctx, record); err != nil {
 			return err

@@ -29,6 +29,9 @@ func (v *version) stop(ctx context.Context, record versionRecord) error {
 		}
 	}
 	v.clearStop()
+	if err := v.letOut(ctx); err != nil {
+		return err
+	}
 	if err := v.forgetPlan(); err != nil {
 		return err
 	}
@@ -67,6 +70,9 @@ func (v *version) settle(ctx context.Context, record versionRecord) error {
 	stored, err := api.Count(ctx, v.name)
 	if err != nil {
 		return fmt.Errorf("count the stored messages: %w", err)
+	}
+	if err := api.Release(ctx, v.name); err != nil {
+		return fmt.Errorf("tell runtime-api that nothing of the version runs: %w", err)
 	}
 	return v.keep(func(k *keptRecord) {
 		k.Counted, k.Stored = true, stored

@@ -42,6 +42,7 @@ type version struct {
 	preparedAt time.Time        // when the plan was made or made again; zero: by another program
 	problem    error            // that keeps it from being what it should be
 	trying     time.Time        // since when there is a problem; zero: there is none
+	assured    bool             // the broker has been told of its account since it was there last
 	doing      string           // what a step is busy with, for people
 	rolling    bool             // processes may run with something else than they should
 	orphans    bool             // a process may run, or be recorded as if it did, that is not among the parts

@@ -43,15 +43,20 @@ func Dial(addr string, opts rpc.ClientOptions) (*Client, error) {
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// Prepare makes what a version needs of the broker, and answers with what its processes get. manifest is the name of the
-// file with that content, files are the paths in the package that it asks for.
-func (c *Client) Prepare(ctx context.Context, manifest string, content []byte, files []string) (*runtimev1.PrepareVersionResponse, error) {
+// Prepare makes what a version needs of the broker, lets in who has the keys, and answers with what its processes get.
+func (c *Client) Prepare(ctx context.Context, request *runtimev1.PrepareVersionRequest) (*runtimev1.PrepareVersionResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 	defer cancel()
-	answer, err := c.versions.PrepareVersion(ctx, &runtimev1.PrepareVersionRequest{
-		Manifest: &runtimev1.Manifest{FileName: manifest, Content: content}, PackageFiles: files,
-	})
+	answer, err := c.versions.PrepareVersion(ctx, request)
 	return answer, rpc.Fault(err)
+}
+
+// Release says that nothing of a version runs.
+func (c *Client) Release(ctx context.Context, version string) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	_, err := c.versions.ReleaseVersion(ctx, &runtimev1.ReleaseVersionRequest{Version: version})
+	return rpc.Fault(err)
 }
 
 // Remove removes what a version has at the broker.

@@ -26,6 +26,17 @@ type server struct {
 	packages map[string]string // digests by version
 	content  []*runtimev1.FetchPackageResponse
 	failing  error // after the content
+	released []string
+}
+
+func (s *server) PrepareVersion(_ context.Context, r *runtimev1.PrepareVersionRequest) (*runtimev1.PrepareVersionResponse, error) {
+	keys := r.GetBrokerKeys()
+	return &runtimev1.PrepareVersionResponse{NatsCredentials: keys.GetAccountSeed() + " " + keys.GetUserSeed()}, nil
+}
+
+func (s *server) ReleaseVersion(_ context.Context, r *runtimev1.ReleaseVersionRequest) (*runtimev1.ReleaseVersionResponse, error) {
+	s.released = append(s.released, r.GetVersion())
+	return &runtimev1.ReleaseVersionResponse{}, nil
 }
 
 func (s *server) CommandEntrypoints(_ context.Context, r *runtimev1.CommandEntrypointsRequest) (*runtimev1.CommandEntrypointsResponse, error) {
@@ -135,6 +146,17 @@ func TestCommandsAreAddedUp(t *testing.T) {
 	count, err := client.Count(t.Context(), "v1")
 	require.NoError(t, err)
 	require.EqualValues(t, 7, count)
+}
+
+func TestAVersionIsPreparedWithItsKeysAndReleased(t *testing.T) {
+	s := &server{}
+	client := serve(t, s)
+	request := &runtimev1.PrepareVersionRequest{BrokerKeys: &runtimev1.BrokerKeys{AccountSeed: "a", UserSeed: "u"}}
+	answer, err := client.Prepare(t.Context(), request)
+	require.NoError(t, err)
+	require.Equal(t, "a u", answer.GetNatsCredentials())
+	require.NoError(t, client.Release(t.Context(), "v1"))
+	require.Equal(t, []string{"v1"}, s.released)
 }
 
 func TestAllPackagesAreRemoved(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 type config struct {
 	NATSURL        string `name:"nats-url" help:"Broker; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
 	NATSCreds      string `name:"nats-creds" help:"NATS credentials file." env:"KRE_NATS_CREDS" placeholder:"PATH"`
-	NATSAccount    string `name:"nats-account-seed-file" help:"File with the seed of the runtime's NATS account; this service lets itself and the versions in with it." env:"KRE_NATS_ACCOUNT_SEED_FILE" placeholder:"PATH"`
+	NATSAccount    string `name:"nats-account-seed-file" help:"File with the seed of the runtime's NATS account; this service lets itself in with it." env:"KRE_NATS_ACCOUNT_SEED_FILE" placeholder:"PATH"`
 	GRPCAddr       string `name:"grpc-addr" help:"Address to serve gRPC on." default:":9100" env:"KRE_GRPC_ADDR"`
 	ServiceToken   string `help:"Token that callers must send; empty: anybody may call." env:"KRE_SERVICE_TOKEN" secret:""`
 	StreamReplicas int    `help:"Copies of each stream that the broker keeps: 1, or 3 on a NATS cluster." default:"1" env:"KRE_STREAM_REPLICAS"`
@@ -54,9 +54,9 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 		if err != nil {
 			return err
 		}
-		options.Account, versions.Users = account, account
+		options.Account = account
 	}
-	nats, err := broker.Connect(config.NATSURL, process.Logger, options)
+	nats, err := broker.OpenCells(config.NATSURL, process.Logger, options)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,8 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 
 	// Calls are answered from now on, but only with broker and object store are the answers worth having.
 	connected := make(chan error, 1)
-	go func() { connected <- errors.Join(nats.WaitConnected(ctx), waitPackages(ctx)) }()
+	go func() { connected <- errors.Join(nats.Home().WaitConnected(ctx), waitPackages(ctx)) }()
+	go nats.Recall(ctx)
 	for {
 		select {
 		case <-ctx.Done():

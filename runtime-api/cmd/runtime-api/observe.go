@@ -23,12 +23,12 @@ type observeConfig struct {
 
 // observe stores what the processes log and serves that and what their nodes do, if there is a directory that tells. It
 // returns what removes the logs of a version and forgets its nodes, or nil.
-func observe(process *boot.Process, config observeConfig, nats *broker.Broker, server grpc.ServiceRegistrar) (func(context.Context, string) error, error) {
+func observe(process *boot.Process, config observeConfig, nats *broker.Cells, server grpc.ServiceRegistrar) (func(context.Context, string) error, error) {
 	if config.ProcessDir == "" {
 		return nil, nil
 	}
 	dir := processdir.Open(config.ProcessDir)
-	store := nats.Logs(broker.LogOptions{MaxAge: config.LogMaxAge, MaxBytes: config.LogMaxBytes})
+	store := nats.Home().Logs(broker.LogOptions{MaxAge: config.LogMaxAge, MaxBytes: config.LogMaxBytes})
 	follower := processdir.NewFollower(dir, store, process.Logger)
 	logs := logbook.NewService(store, follower)
 	nodes := nodestatus.NewService(dir, nodestatus.Options{})

@@ -16,9 +16,13 @@ import (
 // Broker keeps the assets of versions. Its errors are of kind fault.Unavailable when it does not answer; then the same
 // may be asked again.
 type Broker interface {
-	// Apply makes the assets of the plan's version exactly those that the plan names. Applying a plan twice changes
-	// nothing. fault.Precondition: something can neither be kept nor changed.
-	Apply(ctx context.Context, p *plan.Plan) error
+	// Apply makes the assets of the plan's version exactly those that the plan names, in the version's own account where the
+	// broker has accounts. Applying a plan twice changes nothing. It returns the content of a credentials file that lets do
+	// what the plan's version needs, and nothing else; empty where the broker has no accounts. fault.Precondition: something
+	// can neither be kept nor changed; fault.Invalid: the keys are none.
+	Apply(ctx context.Context, p *plan.Plan, keys Keys) (credentials string, err error)
+	// Release closes what is open for a version whose processes have ended.
+	Release(ctx context.Context, version string) error
 	// Remove removes all assets of the version and returns how many streams that were; none is no error.
 	Remove(ctx context.Context, version string) (int, error)
 	// Count counts the messages of a version.
@@ -29,10 +33,10 @@ type Broker interface {
 	Command(ctx context.Context, version, command string) ([]Report, error)
 }
 
-// Users lets processes of a version in at the broker.
-type Users interface {
-	// Credentials is the content of a credentials file that lets do what the plan's version needs, and nothing else.
-	Credentials(p *plan.Plan) (string, error)
+// Keys are those by which a version is let in at a broker that has accounts: seeds, which are secret.
+type Keys struct {
+	Account string // the version's own; empty: it is in the runtime's account
+	User    string // of its processes
 }
 
 // Messages is how many messages of a version are stored.
@@ -56,6 +60,7 @@ type Request struct {
 	Content      []byte   // of the manifest
 	PackageFiles []string // paths in the package: what the manifest leaves open is found among them; empty: it is believed
 	Overrides    Overrides
+	Keys         Keys // zero: the broker has no accounts
 }
 
 // Overrides take the place of what the manifest says. The zero value overrides nothing.
@@ -77,7 +82,6 @@ type Prepared struct {
 
 // Options are what may be other than usual.
 type Options struct {
-	Users  Users                                           // nil: the broker has no accounts
 	Forget func(ctx context.Context, version string) error // removes what else is kept of a version; nil: nothing is
 }
 
@@ -95,7 +99,7 @@ func NewService(broker Broker, opts Options) *Service {
 
 // Prepare makes what the version needs exist.
 //
-// Kinds of error: fault.Invalid, with all that is wrong with the manifest or the overrides; those of Broker.Apply.
+// Kinds of error: fault.Invalid, with all that is wrong with the manifest, the overrides or the keys; those of Broker.Apply.
 func (s *Service) Prepare(ctx context.Context, request Request) (*Prepared, error) {
 	m, warnings, err := request.read()
 	if err != nil {
@@ -104,16 +108,13 @@ func (s *Service) Prepare(ctx context.Context, request Request) (*Prepared, erro
 	if err := request.Overrides.apply(m); err != nil {
 		return nil, err
 	}
-	p := plan.New(m)
-	err = s.alone(ctx, func() error { return s.broker.Apply(ctx, p) })
+	prepared := &Prepared{Manifest: m, Plan: plan.New(m), Warnings: warnings}
+	err = s.alone(ctx, func() (err error) {
+		prepared.Credentials, err = s.broker.Apply(ctx, prepared.Plan, request.Keys)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare version %s: %w", m.ID, err)
-	}
-	prepared := &Prepared{Manifest: m, Plan: p, Warnings: warnings}
-	if s.opts.Users != nil {
-		if prepared.Credentials, err = s.opts.Users.Credentials(p); err != nil {
-			return nil, err
-		}
 	}
 	return prepared, nil
 }
@@ -147,6 +148,14 @@ func checkVersion(version string) error {
 		return nil
 	}
 	return invalid("version", fmt.Sprintf("%q is not the name of a version: want %s", version, versionID))
+}
+
+// Release closes what is open for a version whose processes have ended. Kinds of error: those of Remove.
+func (s *Service) Release(ctx context.Context, version string) error {
+	if err := checkVersion(version); err != nil {
+		return err
+	}
+	return s.alone(ctx, func() error { return s.broker.Release(ctx, version) })
 }
 
 // Count counts the messages of a version. Kinds of error: those of Remove.

@@ -19,17 +19,27 @@ import (
 type notes struct {
 	applied []*plan.Plan
 	removed []string
-	err     error
-	held    chan struct{} // when set, Apply waits until it is closed
-	entered chan struct{} // told that Apply is at work
+
+	released []string
+	err      error
+	held     chan struct{} // when set, Apply waits until it is closed
+	entered  chan struct{} // told that Apply is at work
 }
 
-func (n *notes) Apply(_ context.Context, p *plan.Plan) error {
+func (n *notes) Apply(_ context.Context, p *plan.Plan, keys assets.Keys) (string, error) {
 	if n.held != nil {
 		n.entered <- struct{}{}
 		<-n.held
 	}
 	n.applied = append(n.applied, p)
+	if keys == (assets.Keys{}) {
+		return "", n.err
+	}
+	return "of " + p.Version + " with " + keys.Account + " and " + keys.User, n.err
+}
+
+func (n *notes) Release(_ context.Context, version string) error {
+	n.released = append(n.released, version)
 	return n.err
 }
 
@@ -223,17 +233,19 @@ func TestOneWorksAtATimeAndACallerWhoseTimeIsOverGoes(t *testing.T) {
 	require.Equal(t, []string{"prices-v1"}, broker.removed)
 }
 
-// users makes credentials that tell whose they are.
-type users struct{}
-
-func (users) Credentials(p *plan.Plan) (string, error) { return "of " + p.Version, nil }
-
-func TestAPreparedVersionHasItsOwnCredentialsWhereTheBrokerHasAccounts(t *testing.T) {
+func TestAPreparedVersionHasCredentialsForWhoHasTheKeys(t *testing.T) {
 	request := assets.Request{Content: []byte(manifestV2), PackageFiles: []string{"src/etl/main.py", "bin/etl", "public_input.proto"}}
-	prepared, err := assets.NewService(&notes{}, assets.Options{Users: users{}}).Prepare(t.Context(), request)
-	require.NoError(t, err)
-	require.Equal(t, "of prices-v1", prepared.Credentials)
 	require.Empty(t, prepare(t, request).Credentials)
+	request.Keys = assets.Keys{Account: "a", User: "u"}
+	require.Equal(t, "of prices-v1 with a and u", prepare(t, request).Credentials)
+}
+
+func TestAVersionThatHasStoppedIsReleased(t *testing.T) {
+	broker := &notes{}
+	service := assets.NewService(broker, assets.Options{})
+	require.NoError(t, service.Release(t.Context(), "prices-v1"))
+	require.Equal(t, fault.Invalid, fault.KindOf(service.Release(t.Context(), "*")))
+	require.Equal(t, []string{"prices-v1"}, broker.released)
 }
 
 func TestRemovingAVersionForgetsWhatElseIsKeptOfIt(t *testing.T) {

@@ -1,24 +1,23 @@
 package broker
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
+	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/krt/plan"
 )
 
-// Account is the key of the runtime's NATS account: whoever has it may do everything in the account, and lets others in.
+// Account is the key of a NATS account, the runtime's or a version's: whoever has it may do everything in the account, and lets
+// others in.
 type Account struct {
 	key nkeys.KeyPair
 	id  string
-	raw []byte
 }
 
 // ReadAccount reads the key from the file that holds its seed.
@@ -27,19 +26,24 @@ func ReadAccount(file string) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the seed of the NATS account: %w", err)
 	}
-	key, err := nkeys.ParseDecoratedNKey(content)
+	account, err := parseAccount(content)
 	if err != nil {
-		return nil, fmt.Errorf("%s holds no seed of a NATS account: %w", file, err)
+		return nil, fmt.Errorf("%s holds %w", file, err)
+	}
+	return account, nil
+}
+
+// parseAccount reads a seed. Its errors tell what it is.
+func parseAccount(seed []byte) (*Account, error) {
+	key, err := nkeys.ParseDecoratedNKey(seed)
+	if err != nil {
+		return nil, fmt.Errorf("no seed of a NATS account: %w", err)
 	}
 	id, err := key.PublicKey()
 	if err != nil || !nkeys.IsValidPublicAccountKey(id) {
-		return nil, fmt.Errorf("%s holds the seed of somebody else than a NATS account", file)
+		return nil, errors.New("the seed of somebody else than a NATS account")
 	}
-	raw, err := key.Seed()
-	if err != nil {
-		return nil, fmt.Errorf("read the seed of the NATS account: %w", err)
-	}
-	return &Account{key: key, id: id, raw: raw}, nil
+	return &Account{key: key, id: id}, nil
 }
 
 // login lets this service in as a user that may do everything in the account.
@@ -52,27 +56,22 @@ func (a *Account) login() (nats.Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a user of the NATS account: %w", err)
 	}
-	claims := jwt.NewUserClaims(id)
-	claims.Name = "runtime-api"
-	token, err := claims.Encode(a.key)
-	if err != nil {
-		return nil, fmt.Errorf("make a user of the NATS account: %w", err)
+	// Each time anew: what is older than the last revocation is not let in.
+	token := func() (string, error) {
+		claims := jwt.NewUserClaims(id)
+		claims.Name = "runtime-api"
+		return claims.Encode(a.key)
 	}
-	return nats.UserJWT(func() (string, error) { return token, nil }, user.Sign), nil
+	return nats.UserJWT(token, user.Sign), nil
 }
 
-// controlAnswer is how long an entrypoint may take to answer a command.
-const controlAnswer = 10 * time.Second
-
-// Credentials is a credentials file for the processes of a version: they may do what runner-sdk/spec/protocol.md tells under
-// "Permissions", with this version's names, and nothing else. The broker asks the bearer of its token for no signature, so that
-// no SDK needs cryptography. The user is the same whenever it is asked for.
-func (a *Account) Credentials(p *plan.Plan) (string, error) {
-	mac := hmac.New(sha256.New, a.raw)
-	mac.Write([]byte("version " + p.Version))
-	user, err := nkeys.FromRawSeed(nkeys.PrefixByteUser, mac.Sum(nil))
+// Credentials is a credentials file for the processes of a version, who are the user with that seed: they may do what
+// runner-sdk/spec/protocol.md tells under "Permissions", with this version's names, and nothing else. The broker asks the bearer
+// of its token for no signature, so that no SDK needs cryptography. fault.Invalid: the seed is none.
+func (a *Account) Credentials(p *plan.Plan, seed string) (string, error) {
+	user, err := nkeys.ParseDecoratedUserNKey([]byte(seed))
 	if err != nil {
-		return "", fmt.Errorf("make the NATS user of version %s: %w", p.Version, err)
+		return "", fault.New(fault.Invalid, "broker_keys.user_seed is no seed of a NATS user")
 	}
 	id, err := user.PublicKey()
 	if err != nil {
@@ -81,7 +80,6 @@ func (a *Account) Credentials(p *plan.Plan) (string, error) {
 	claims := jwt.NewUserClaims(id)
 	claims.Name = "version " + p.Version
 	claims.BearerToken = true
-	claims.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: controlAnswer}
 	claims.Pub.Allow.Add("kre."+p.Version+".>", p.Entrypoint.Inbox+".>")
 	claims.Sub.Allow.Add(p.Entrypoint.Inbox+".>", p.Entrypoint.ReplyTo+".*", p.Entrypoint.Control, plan.Questions(p.Version)+".*")
 	for _, stream := range p.Streams {
@@ -98,11 +96,7 @@ func (a *Account) Credentials(p *plan.Plan) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make the NATS user of version %s: %w", p.Version, err)
 	}
-	seed, err := user.Seed()
-	if err != nil {
-		return "", fmt.Errorf("make the NATS user of version %s: %w", p.Version, err)
-	}
-	file, err := jwt.FormatUserConfig(token, seed)
+	file, err := jwt.FormatUserConfig(token, []byte(seed))
 	if err != nil {
 		return "", fmt.Errorf("write the NATS credentials of version %s: %w", p.Version, err)
 	}

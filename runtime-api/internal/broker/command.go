@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 
 	"github.com/konstellation-io/kre/krt/plan"
 	"github.com/konstellation-io/kre/runtime-api/internal/assets"
@@ -16,6 +17,9 @@ import (
 const (
 	// commandTimeout is how long entrypoints have to answer a command.
 	commandTimeout = 2 * time.Second
+	// maxReports is more entrypoints than a version has, and maxReportBytes more than they have to say.
+	maxReports     = 1000
+	maxReportBytes = 1 << 20
 	// commandSilence is how long nobody else has answered when the answers are taken to be complete.
 	commandSilence = 100 * time.Millisecond
 )
@@ -29,8 +33,12 @@ func (b *Broker) Command(ctx context.Context, version, command string) ([]assets
 	if err != nil {
 		return nil, fmt.Errorf("write the command: %w", err)
 	}
-	inbox := b.conn.NewInbox()
+	// Where they may answer to.
+	inbox := plan.Inbox(version) + "._command." + nuid.Next()
 	answers, err := b.conn.SubscribeSync(inbox)
+	if err == nil {
+		err = answers.SetPendingLimits(maxReports, maxReportBytes)
+	}
 	if err != nil {
 		return nil, b.fault(err, "command the entrypoints")
 	}
@@ -60,6 +68,8 @@ func (b *Broker) Command(ctx context.Context, version, command string) ([]assets
 		if report.Error != "" {
 			return nil, fmt.Errorf("an entrypoint refuses %s: %s", command, report.Error)
 		}
-		reports = append(reports, report)
+		if reports = append(reports, report); len(reports) == maxReports {
+			return reports, nil
+		}
 	}
 }

@@ -121,13 +121,18 @@ func (l *Logs) open(ctx context.Context) (*kept, error) {
 
 // gone has the stream and the bucket looked for again, where an answer says that they are not there any more.
 func (l *Logs) gone(err error) {
-	if !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, nats.ErrNoResponders) &&
-		!errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, jetstream.ErrBucketNotFound) {
+	if !streamGone(err) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.kept = nil
+}
+
+// streamGone tells whether an answer says that a stream or a bucket is not there.
+func streamGone(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrNoResponders) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrBucketNotFound)
 }
 
 func subjectOf(version, process string) string { return logPrefix + version + "." + process }

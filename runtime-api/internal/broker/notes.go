@@ -72,15 +72,24 @@ func (m noteMessage) note() nodestatus.Note {
 	return note
 }
 
-// Notes calls each with what the processes of a version say of themselves, from now on until the connection is closed. What
-// cannot be read is left out.
-func (b *Broker) Notes(each func(version string, note nodestatus.Note)) error {
-	_, err := b.conn.Subscribe(plan.Status("*")+".>", func(msg *nats.Msg) {
+// What may wait to be read of what the processes of a version say of themselves; more is dropped, and told again.
+const (
+	maxNotes     = 10_000
+	maxNoteBytes = 4 << 20
+)
+
+// Notes calls each with what the processes of a version say of themselves, from now on until the connection is closed; of all
+// versions where it is "*". What cannot be read is left out.
+func (b *Broker) Notes(version string, each func(version string, note nodestatus.Note)) error {
+	told, err := b.conn.Subscribe(plan.Status(version)+".>", func(msg *nats.Msg) {
 		var message noteMessage
 		if json.Unmarshal(msg.Data, &message) == nil {
 			each(strings.Split(msg.Subject, ".")[1], message.note())
 		}
 	})
+	if err == nil {
+		err = told.SetPendingLimits(maxNotes, maxNoteBytes)
+	}
 	if err != nil {
 		return fmt.Errorf("listen to what nodes say of themselves: %w", err)
 	}

@@ -20,7 +20,7 @@ func TestWhatProcessesSayOfThemselvesIsNoted(t *testing.T) {
 	}
 	notes := make(chan note, 10)
 	require.NoError(t, b.WaitConnected(t.Context()))
-	require.NoError(t, b.Notes(func(version string, one nodestatus.Note) { notes <- note{version, one} }))
+	require.NoError(t, b.Notes("*", func(version string, one nodestatus.Note) { notes <- note{version, one} }))
 	node, err := nats.Connect(srv.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(node.Close)

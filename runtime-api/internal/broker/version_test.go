@@ -75,41 +75,98 @@ func TestEveryEntrypointHearsACommandAndIsHeard(t *testing.T) {
 	require.ErrorContains(t, err, "unknown")
 }
 
-// operated starts a broker in operator mode with one account, and returns the file with the account's seed.
-func operated(t *testing.T) (*server.Server, string) {
+// operated is a broker in operator mode.
+type operated struct {
+	*server.Server
+	operator nkeys.KeyPair
+	resolver server.AccountResolver
+}
+
+func newOperated(t *testing.T) *operated {
 	t.Helper()
 	operator, err := nkeys.CreateOperator()
 	require.NoError(t, err)
 	operatorID, err := operator.PublicKey()
 	require.NoError(t, err)
-	account, err := nkeys.CreateAccount()
-	require.NoError(t, err)
-	accountID, err := account.PublicKey()
-	require.NoError(t, err)
-	claims := jwt.NewAccountClaims(accountID)
-	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
-	token, err := claims.Encode(operator)
-	require.NoError(t, err)
-	resolver := &server.MemAccResolver{}
-	require.NoError(t, resolver.Store(accountID, token))
-	systemKey, err := nkeys.CreateAccount()
-	require.NoError(t, err)
-	systemID, err := systemKey.PublicKey()
-	require.NoError(t, err)
-	systemToken, err := jwt.NewAccountClaims(systemID).Encode(operator)
-	require.NoError(t, err)
-	require.NoError(t, resolver.Store(systemID, systemToken))
-	srv, err := server.NewServer(&server.Options{
+	o := &operated{operator: operator, resolver: &server.MemAccResolver{}}
+	_, system := o.account(t)
+	o.Server, err = server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true, MaxControlLine: 1 << 20,
-		TrustedKeys: []string{operatorID}, AccountResolver: resolver, SystemAccount: systemID,
+		TrustedKeys: []string{operatorID}, AccountResolver: o.resolver, SystemAccount: system,
 	})
 	require.NoError(t, err)
-	run(t, srv)
-	seed, err := account.Seed()
+	run(t, o.Server)
+	return o
+}
+
+// account makes an account, and returns its seed and its id.
+func (o *operated) account(t *testing.T) (seed, id string) {
+	t.Helper()
+	account, err := nkeys.CreateAccount()
 	require.NoError(t, err)
+	id, err = account.PublicKey()
+	require.NoError(t, err)
+	claims := jwt.NewAccountClaims(id)
+	if o.Server != nil { // else it is the system's
+		claims.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
+	}
+	token, err := claims.Encode(o.operator)
+	require.NoError(t, err)
+	require.NoError(t, o.resolver.Store(id, token))
+	text, err := account.Seed()
+	require.NoError(t, err)
+	return string(text), id
+}
+
+// runtime makes the account of a runtime.
+func (o *operated) runtime(t *testing.T) *broker.Account {
+	t.Helper()
+	seed, _ := o.account(t)
 	file := filepath.Join(t.TempDir(), "account.seed")
-	require.NoError(t, os.WriteFile(file, seed, 0o600))
-	return srv, file
+	require.NoError(t, os.WriteFile(file, []byte(seed), 0o600))
+	account, err := broker.ReadAccount(file)
+	require.NoError(t, err)
+	return account
+}
+
+// user makes the seed of a user.
+func user(t *testing.T) string {
+	t.Helper()
+	key, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	seed, err := key.Seed()
+	require.NoError(t, err)
+	return string(seed)
+}
+
+// enter connects as who has credentials, and returns what the broker refuses.
+func (o *operated) enter(t *testing.T, credentials string, p *plan.Plan) (*nats.Conn, <-chan error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "version.creds")
+	require.NoError(t, os.WriteFile(file, []byte(credentials), 0o600))
+	refused := make(chan error, 16)
+	conn, err := nats.Connect(o.ClientURL(), nats.UserCredentials(file), nats.CustomInboxPrefix(p.Entrypoint.Inbox),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	return conn, refused
+}
+
+// administrator connects as one who may do everything in the account with that seed.
+func (o *operated) administrator(t *testing.T, seed string) *nats.Conn {
+	t.Helper()
+	account, err := nkeys.FromSeed([]byte(seed))
+	require.NoError(t, err)
+	key, err := nkeys.FromSeed([]byte(user(t)))
+	require.NoError(t, err)
+	id, err := key.PublicKey()
+	require.NoError(t, err)
+	token, err := jwt.NewUserClaims(id).Encode(account)
+	require.NoError(t, err)
+	conn, err := nats.Connect(o.ClientURL(), nats.UserJWT(func() (string, error) { return token, nil }, key.Sign))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	return conn
 }
 
 const chain = `krtVersion: v2
@@ -131,26 +188,15 @@ func planned(t *testing.T, version string) *plan.Plan {
 }
 
 func TestAVersionsCredentialsAreGoodForItsOwnAndNothingElse(t *testing.T) {
-	srv, file := operated(t)
-	account, err := broker.ReadAccount(file)
-	require.NoError(t, err)
-	b, err := broker.Connect(srv.ClientURL(), zap.NewNop(), broker.Options{Account: account})
+	o := newOperated(t)
+	b, err := broker.OpenCells(o.ClientURL(), zap.NewNop(), broker.Options{Account: o.runtime(t)})
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
-	require.NoError(t, b.WaitConnected(t.Context()))
 	own, other := planned(t, "prices-v1"), planned(t, "prices-v2")
-	require.NoError(t, b.Apply(t.Context(), own))
-	require.NoError(t, b.Apply(t.Context(), other))
-
-	credentials, err := account.Credentials(own)
+	seed, _ := o.account(t)
+	credentials, err := b.Apply(t.Context(), own, assets.Keys{Account: seed, User: user(t)})
 	require.NoError(t, err)
-	credsFile := filepath.Join(t.TempDir(), "version.creds")
-	require.NoError(t, os.WriteFile(credsFile, []byte(credentials), 0o600))
-	refused := make(chan error, 16)
-	conn, err := nats.Connect(srv.ClientURL(), nats.UserCredentials(credsFile), nats.CustomInboxPrefix(own.Entrypoint.Inbox),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
-	require.NoError(t, err)
-	t.Cleanup(conn.Close)
+	conn, refused := o.enter(t, credentials, own)
 	js, err := jetstream.New(conn)
 	require.NoError(t, err)
 
@@ -187,6 +233,15 @@ func TestAVersionsCredentialsAreGoodForItsOwnAndNothingElse(t *testing.T) {
 	expectRefused("listen to everything")
 	require.NoError(t, conn.Publish("$JS.API.STREAM.DELETE."+own.Streams[0].Name, nil))
 	expectRefused("delete its own stream")
+
+	// What is received says where to answer; that is no leave to do so.
+	heard, err := conn.SubscribeSync(own.Entrypoint.Inbox + ".self")
+	require.NoError(t, err)
+	require.NoError(t, conn.PublishRequest(own.Entrypoint.Inbox+".self", "$JS.API.STREAM.NAMES", nil))
+	message, err := heard.NextMsg(10 * time.Second)
+	require.NoError(t, err)
+	require.NoError(t, message.Respond(nil))
+	expectRefused("answer to whatever it wrote itself")
 }
 
 func TestAFileWithoutAnAccountsSeedIsRefused(t *testing.T) {

@@ -38,6 +38,7 @@ func (s *versionService) PrepareVersion(ctx context.Context, request *runtimev1.
 			MaxAttempts:        int(overrides.GetMaxAttempts()),
 			Timeout:            overrides.GetTimeout().AsDuration(),
 		},
+		Keys: assets.Keys{Account: request.GetBrokerKeys().GetAccountSeed(), User: request.GetBrokerKeys().GetUserSeed()},
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +95,14 @@ func (s *versionService) DiscardMessages(ctx context.Context, request *runtimev1
 		return nil, err
 	}
 	return &runtimev1.DiscardMessagesResponse{Messages: dropped}, nil
+}
+
+// ReleaseVersion implements the rpc.
+func (s *versionService) ReleaseVersion(ctx context.Context, request *runtimev1.ReleaseVersionRequest) (*runtimev1.ReleaseVersionResponse, error) {
+	if err := s.assets.Release(ctx, request.GetVersion()); err != nil {
+		return nil, err
+	}
+	return &runtimev1.ReleaseVersionResponse{}, nil
 }
 
 func answer(p *assets.Prepared) (*runtimev1.PrepareVersionResponse, error) {

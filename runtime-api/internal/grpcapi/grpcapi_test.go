@@ -57,10 +57,10 @@ func open(t *testing.T) *api {
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
 	require.True(t, srv.ReadyForConnections(10*time.Second))
-	b, err := broker.Connect(srv.ClientURL(), zap.NewNop(), broker.Options{})
+	b, err := broker.OpenCells(srv.ClientURL(), zap.NewNop(), broker.Options{})
 	require.NoError(t, err)
 	t.Cleanup(b.Close)
-	require.NoError(t, b.WaitConnected(t.Context()))
+	require.NoError(t, b.Home().WaitConnected(t.Context()))
 
 	grpcServer := rpc.NewServer(zap.NewNop(), rpc.Options{})
 	grpcapi.Register(grpcServer, assets.NewService(b, assets.Options{}))

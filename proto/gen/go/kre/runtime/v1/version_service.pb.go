@@ -155,7 +155,9 @@ type PrepareVersionRequest struct {
 	// the package already or still to be built. What a manifest leaves open is found among them (the `src` of a V1 node,
 	// whether there is a public proto), and one that names a file which is not among them is refused. Empty: the manifest is
 	// believed, and must leave nothing open.
-	PackageFiles  []string `protobuf:"bytes,3,rep,name=package_files,json=packageFiles,proto3" json:"package_files,omitempty"`
+	PackageFiles []string `protobuf:"bytes,3,rep,name=package_files,json=packageFiles,proto3" json:"package_files,omitempty"`
+	// Where the broker has accounts: the keys by which the version is let in.
+	BrokerKeys    *BrokerKeys `protobuf:"bytes,4,opt,name=broker_keys,json=brokerKeys,proto3" json:"broker_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -211,6 +213,70 @@ func (x *PrepareVersionRequest) GetPackageFiles() []string {
 	return nil
 }
 
+func (x *PrepareVersionRequest) GetBrokerKeys() *BrokerKeys {
+	if x != nil {
+		return x.BrokerKeys
+	}
+	return nil
+}
+
+// BrokerKeys are made by whoever makes the broker's accounts, and can revoke them. Secret.
+type BrokerKeys struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Seed of the version's own NATS account, which the broker knows already. What the version needs is made there from then
+	// on, and dead letters that it has in the runtime's account are moved. Empty, of a version that was prepared before
+	// versions had accounts of their own: it stays in the runtime's account, where messages of it are stored.
+	AccountSeed string `protobuf:"bytes,1,opt,name=account_seed,json=accountSeed,proto3" json:"account_seed,omitempty"`
+	// Seed of the user that the version's processes are. Another one at each start.
+	UserSeed      string `protobuf:"bytes,2,opt,name=user_seed,json=userSeed,proto3" json:"user_seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrokerKeys) Reset() {
+	*x = BrokerKeys{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrokerKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrokerKeys) ProtoMessage() {}
+
+func (x *BrokerKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrokerKeys.ProtoReflect.Descriptor instead.
+func (*BrokerKeys) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *BrokerKeys) GetAccountSeed() string {
+	if x != nil {
+		return x.AccountSeed
+	}
+	return ""
+}
+
+func (x *BrokerKeys) GetUserSeed() string {
+	if x != nil {
+		return x.UserSeed
+	}
+	return ""
+}
+
 // Manifest is the manifest of a KRT package, of either format.
 type Manifest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -224,7 +290,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[1]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -236,7 +302,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[1]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -249,7 +315,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{1}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Manifest) GetFileName() string {
@@ -282,7 +348,7 @@ type Overrides struct {
 
 func (x *Overrides) Reset() {
 	*x = Overrides{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[2]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +360,7 @@ func (x *Overrides) String() string {
 func (*Overrides) ProtoMessage() {}
 
 func (x *Overrides) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[2]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +373,7 @@ func (x *Overrides) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overrides.ProtoReflect.Descriptor instead.
 func (*Overrides) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{2}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Overrides) GetDefaultMaxAttempts() int32 {
@@ -353,7 +419,7 @@ type PrepareVersionResponse struct {
 
 func (x *PrepareVersionResponse) Reset() {
 	*x = PrepareVersionResponse{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[3]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +431,7 @@ func (x *PrepareVersionResponse) String() string {
 func (*PrepareVersionResponse) ProtoMessage() {}
 
 func (x *PrepareVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[3]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +444,7 @@ func (x *PrepareVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareVersionResponse.ProtoReflect.Descriptor instead.
 func (*PrepareVersionResponse) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{3}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PrepareVersionResponse) GetVersion() string {
@@ -436,7 +502,7 @@ type Entrypoint struct {
 
 func (x *Entrypoint) Reset() {
 	*x = Entrypoint{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[4]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +514,7 @@ func (x *Entrypoint) String() string {
 func (*Entrypoint) ProtoMessage() {}
 
 func (x *Entrypoint) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[4]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +527,7 @@ func (x *Entrypoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entrypoint.ProtoReflect.Descriptor instead.
 func (*Entrypoint) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{4}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Entrypoint) GetConfig() string {
@@ -519,7 +585,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[5]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +597,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[5]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +610,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{5}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Node) GetWorkflow() string {
@@ -672,7 +738,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[6]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +750,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[6]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +763,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{6}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Resources) GetRequests() map[string]string {
@@ -729,7 +795,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[7]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +807,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[7]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +820,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{7}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Problem) GetField() string {
@@ -789,7 +855,7 @@ type RemoveVersionRequest struct {
 
 func (x *RemoveVersionRequest) Reset() {
 	*x = RemoveVersionRequest{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[8]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +867,7 @@ func (x *RemoveVersionRequest) String() string {
 func (*RemoveVersionRequest) ProtoMessage() {}
 
 func (x *RemoveVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[8]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +880,7 @@ func (x *RemoveVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVersionRequest.ProtoReflect.Descriptor instead.
 func (*RemoveVersionRequest) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{8}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RemoveVersionRequest) GetVersion() string {
@@ -835,7 +901,7 @@ type RemoveVersionResponse struct {
 
 func (x *RemoveVersionResponse) Reset() {
 	*x = RemoveVersionResponse{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[9]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +913,7 @@ func (x *RemoveVersionResponse) String() string {
 func (*RemoveVersionResponse) ProtoMessage() {}
 
 func (x *RemoveVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[9]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +926,7 @@ func (x *RemoveVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveVersionResponse.ProtoReflect.Descriptor instead.
 func (*RemoveVersionResponse) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{9}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RemoveVersionResponse) GetRemovedStreams() int32 {
@@ -883,7 +949,7 @@ type CommandEntrypointsRequest struct {
 
 func (x *CommandEntrypointsRequest) Reset() {
 	*x = CommandEntrypointsRequest{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[10]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +961,7 @@ func (x *CommandEntrypointsRequest) String() string {
 func (*CommandEntrypointsRequest) ProtoMessage() {}
 
 func (x *CommandEntrypointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[10]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +974,7 @@ func (x *CommandEntrypointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandEntrypointsRequest.ProtoReflect.Descriptor instead.
 func (*CommandEntrypointsRequest) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{10}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CommandEntrypointsRequest) GetVersion() string {
@@ -936,7 +1002,7 @@ type CommandEntrypointsResponse struct {
 
 func (x *CommandEntrypointsResponse) Reset() {
 	*x = CommandEntrypointsResponse{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[11]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1014,7 @@ func (x *CommandEntrypointsResponse) String() string {
 func (*CommandEntrypointsResponse) ProtoMessage() {}
 
 func (x *CommandEntrypointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[11]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1027,7 @@ func (x *CommandEntrypointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandEntrypointsResponse.ProtoReflect.Descriptor instead.
 func (*CommandEntrypointsResponse) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{11}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CommandEntrypointsResponse) GetEntrypoints() []*EntrypointReport {
@@ -988,7 +1054,7 @@ type EntrypointReport struct {
 
 func (x *EntrypointReport) Reset() {
 	*x = EntrypointReport{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[12]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1066,7 @@ func (x *EntrypointReport) String() string {
 func (*EntrypointReport) ProtoMessage() {}
 
 func (x *EntrypointReport) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[12]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1079,7 @@ func (x *EntrypointReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntrypointReport.ProtoReflect.Descriptor instead.
 func (*EntrypointReport) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{12}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EntrypointReport) GetInstance() string {
@@ -1055,7 +1121,7 @@ type CountMessagesRequest struct {
 
 func (x *CountMessagesRequest) Reset() {
 	*x = CountMessagesRequest{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[13]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1133,7 @@ func (x *CountMessagesRequest) String() string {
 func (*CountMessagesRequest) ProtoMessage() {}
 
 func (x *CountMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[13]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1146,7 @@ func (x *CountMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountMessagesRequest.ProtoReflect.Descriptor instead.
 func (*CountMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{13}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CountMessagesRequest) GetVersion() string {
@@ -1103,7 +1169,7 @@ type CountMessagesResponse struct {
 
 func (x *CountMessagesResponse) Reset() {
 	*x = CountMessagesResponse{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[14]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1181,7 @@ func (x *CountMessagesResponse) String() string {
 func (*CountMessagesResponse) ProtoMessage() {}
 
 func (x *CountMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[14]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1194,7 @@ func (x *CountMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountMessagesResponse.ProtoReflect.Descriptor instead.
 func (*CountMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{14}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CountMessagesResponse) GetMessages() int64 {
@@ -1156,7 +1222,7 @@ type DiscardMessagesRequest struct {
 
 func (x *DiscardMessagesRequest) Reset() {
 	*x = DiscardMessagesRequest{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[15]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1234,7 @@ func (x *DiscardMessagesRequest) String() string {
 func (*DiscardMessagesRequest) ProtoMessage() {}
 
 func (x *DiscardMessagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[15]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1247,7 @@ func (x *DiscardMessagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardMessagesRequest.ProtoReflect.Descriptor instead.
 func (*DiscardMessagesRequest) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{15}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DiscardMessagesRequest) GetVersion() string {
@@ -1202,7 +1268,7 @@ type DiscardMessagesResponse struct {
 
 func (x *DiscardMessagesResponse) Reset() {
 	*x = DiscardMessagesResponse{}
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[16]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1280,7 @@ func (x *DiscardMessagesResponse) String() string {
 func (*DiscardMessagesResponse) ProtoMessage() {}
 
 func (x *DiscardMessagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[16]
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1293,7 @@ func (x *DiscardMessagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiscardMessagesResponse.ProtoReflect.Descriptor instead.
 func (*DiscardMessagesResponse) Descriptor() ([]byte, []int) {
-	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{16}
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DiscardMessagesResponse) GetMessages() int64 {
@@ -1237,15 +1303,104 @@ func (x *DiscardMessagesResponse) GetMessages() int64 {
 	return 0
 }
 
+// ReleaseVersionRequest names the version.
+type ReleaseVersionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the version, mapped. Required.
+	Version       string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseVersionRequest) Reset() {
+	*x = ReleaseVersionRequest{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseVersionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseVersionRequest) ProtoMessage() {}
+
+func (x *ReleaseVersionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseVersionRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseVersionRequest) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReleaseVersionRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// ReleaseVersionResponse is empty.
+type ReleaseVersionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseVersionResponse) Reset() {
+	*x = ReleaseVersionResponse{}
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseVersionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseVersionResponse) ProtoMessage() {}
+
+func (x *ReleaseVersionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kre_runtime_v1_version_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseVersionResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseVersionResponse) Descriptor() ([]byte, []int) {
+	return file_kre_runtime_v1_version_service_proto_rawDescGZIP(), []int{19}
+}
+
 var File_kre_runtime_v1_version_service_proto protoreflect.FileDescriptor
 
 const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"\n" +
-	"$kre/runtime/v1/version_service.proto\x12\x0ekre.runtime.v1\x1a\x1egoogle/protobuf/duration.proto\"\xab\x01\n" +
+	"$kre/runtime/v1/version_service.proto\x12\x0ekre.runtime.v1\x1a\x1egoogle/protobuf/duration.proto\"\xe8\x01\n" +
 	"\x15PrepareVersionRequest\x124\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x18.kre.runtime.v1.ManifestR\bmanifest\x127\n" +
 	"\toverrides\x18\x02 \x01(\v2\x19.kre.runtime.v1.OverridesR\toverrides\x12#\n" +
-	"\rpackage_files\x18\x03 \x03(\tR\fpackageFiles\"A\n" +
+	"\rpackage_files\x18\x03 \x03(\tR\fpackageFiles\x12;\n" +
+	"\vbroker_keys\x18\x04 \x01(\v2\x1a.kre.runtime.v1.BrokerKeysR\n" +
+	"brokerKeys\"L\n" +
+	"\n" +
+	"BrokerKeys\x12!\n" +
+	"\faccount_seed\x18\x01 \x01(\tR\vaccountSeed\x12\x1b\n" +
+	"\tuser_seed\x18\x02 \x01(\tR\buserSeed\"A\n" +
 	"\bManifest\x12\x1b\n" +
 	"\tfile_name\x18\x01 \x01(\tR\bfileName\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"\x95\x01\n" +
@@ -1323,7 +1478,10 @@ const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"\x16DiscardMessagesRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"5\n" +
 	"\x17DiscardMessagesResponse\x12\x1a\n" +
-	"\bmessages\x18\x01 \x01(\x03R\bmessages*]\n" +
+	"\bmessages\x18\x01 \x01(\x03R\bmessages\"1\n" +
+	"\x15ReleaseVersionRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\"\x18\n" +
+	"\x16ReleaseVersionResponse*]\n" +
 	"\x06Runner\x12\x16\n" +
 	"\x12RUNNER_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rRUNNER_PYTHON\x10\x01\x12\x15\n" +
@@ -1334,13 +1492,14 @@ const file_kre_runtime_v1_version_service_proto_rawDesc = "" +
 	"\x19ENTRYPOINT_COMMAND_REPORT\x10\x01\x12\x1b\n" +
 	"\x17ENTRYPOINT_COMMAND_MOVE\x10\x02\x12\x1c\n" +
 	"\x18ENTRYPOINT_COMMAND_CLOSE\x10\x03\x12\x1b\n" +
-	"\x17ENTRYPOINT_COMMAND_OPEN\x10\x042\xfe\x03\n" +
+	"\x17ENTRYPOINT_COMMAND_OPEN\x10\x042\xdf\x04\n" +
 	"\x0eVersionService\x12_\n" +
 	"\x0ePrepareVersion\x12%.kre.runtime.v1.PrepareVersionRequest\x1a&.kre.runtime.v1.PrepareVersionResponse\x12\\\n" +
 	"\rRemoveVersion\x12$.kre.runtime.v1.RemoveVersionRequest\x1a%.kre.runtime.v1.RemoveVersionResponse\x12k\n" +
 	"\x12CommandEntrypoints\x12).kre.runtime.v1.CommandEntrypointsRequest\x1a*.kre.runtime.v1.CommandEntrypointsResponse\x12\\\n" +
 	"\rCountMessages\x12$.kre.runtime.v1.CountMessagesRequest\x1a%.kre.runtime.v1.CountMessagesResponse\x12b\n" +
-	"\x0fDiscardMessages\x12&.kre.runtime.v1.DiscardMessagesRequest\x1a'.kre.runtime.v1.DiscardMessagesResponseB\xca\x01\n" +
+	"\x0fDiscardMessages\x12&.kre.runtime.v1.DiscardMessagesRequest\x1a'.kre.runtime.v1.DiscardMessagesResponse\x12_\n" +
+	"\x0eReleaseVersion\x12%.kre.runtime.v1.ReleaseVersionRequest\x1a&.kre.runtime.v1.ReleaseVersionResponseB\xca\x01\n" +
 	"\x12com.kre.runtime.v1B\x13VersionServiceProtoP\x01ZEgithub.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1;runtimev1\xa2\x02\x03KRX\xaa\x02\x0eKre.Runtime.V1\xca\x02\x0eKre\\Runtime\\V1\xe2\x02\x1aKre\\Runtime\\V1\\GPBMetadata\xea\x02\x10Kre::Runtime::V1b\x06proto3"
 
 var (
@@ -1356,62 +1515,68 @@ func file_kre_runtime_v1_version_service_proto_rawDescGZIP() []byte {
 }
 
 var file_kre_runtime_v1_version_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kre_runtime_v1_version_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_kre_runtime_v1_version_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_kre_runtime_v1_version_service_proto_goTypes = []any{
 	(Runner)(0),                        // 0: kre.runtime.v1.Runner
 	(EntrypointCommand)(0),             // 1: kre.runtime.v1.EntrypointCommand
 	(*PrepareVersionRequest)(nil),      // 2: kre.runtime.v1.PrepareVersionRequest
-	(*Manifest)(nil),                   // 3: kre.runtime.v1.Manifest
-	(*Overrides)(nil),                  // 4: kre.runtime.v1.Overrides
-	(*PrepareVersionResponse)(nil),     // 5: kre.runtime.v1.PrepareVersionResponse
-	(*Entrypoint)(nil),                 // 6: kre.runtime.v1.Entrypoint
-	(*Node)(nil),                       // 7: kre.runtime.v1.Node
-	(*Resources)(nil),                  // 8: kre.runtime.v1.Resources
-	(*Problem)(nil),                    // 9: kre.runtime.v1.Problem
-	(*RemoveVersionRequest)(nil),       // 10: kre.runtime.v1.RemoveVersionRequest
-	(*RemoveVersionResponse)(nil),      // 11: kre.runtime.v1.RemoveVersionResponse
-	(*CommandEntrypointsRequest)(nil),  // 12: kre.runtime.v1.CommandEntrypointsRequest
-	(*CommandEntrypointsResponse)(nil), // 13: kre.runtime.v1.CommandEntrypointsResponse
-	(*EntrypointReport)(nil),           // 14: kre.runtime.v1.EntrypointReport
-	(*CountMessagesRequest)(nil),       // 15: kre.runtime.v1.CountMessagesRequest
-	(*CountMessagesResponse)(nil),      // 16: kre.runtime.v1.CountMessagesResponse
-	(*DiscardMessagesRequest)(nil),     // 17: kre.runtime.v1.DiscardMessagesRequest
-	(*DiscardMessagesResponse)(nil),    // 18: kre.runtime.v1.DiscardMessagesResponse
-	nil,                                // 19: kre.runtime.v1.Node.EnvEntry
-	nil,                                // 20: kre.runtime.v1.Resources.RequestsEntry
-	nil,                                // 21: kre.runtime.v1.Resources.LimitsEntry
-	(*durationpb.Duration)(nil),        // 22: google.protobuf.Duration
+	(*BrokerKeys)(nil),                 // 3: kre.runtime.v1.BrokerKeys
+	(*Manifest)(nil),                   // 4: kre.runtime.v1.Manifest
+	(*Overrides)(nil),                  // 5: kre.runtime.v1.Overrides
+	(*PrepareVersionResponse)(nil),     // 6: kre.runtime.v1.PrepareVersionResponse
+	(*Entrypoint)(nil),                 // 7: kre.runtime.v1.Entrypoint
+	(*Node)(nil),                       // 8: kre.runtime.v1.Node
+	(*Resources)(nil),                  // 9: kre.runtime.v1.Resources
+	(*Problem)(nil),                    // 10: kre.runtime.v1.Problem
+	(*RemoveVersionRequest)(nil),       // 11: kre.runtime.v1.RemoveVersionRequest
+	(*RemoveVersionResponse)(nil),      // 12: kre.runtime.v1.RemoveVersionResponse
+	(*CommandEntrypointsRequest)(nil),  // 13: kre.runtime.v1.CommandEntrypointsRequest
+	(*CommandEntrypointsResponse)(nil), // 14: kre.runtime.v1.CommandEntrypointsResponse
+	(*EntrypointReport)(nil),           // 15: kre.runtime.v1.EntrypointReport
+	(*CountMessagesRequest)(nil),       // 16: kre.runtime.v1.CountMessagesRequest
+	(*CountMessagesResponse)(nil),      // 17: kre.runtime.v1.CountMessagesResponse
+	(*DiscardMessagesRequest)(nil),     // 18: kre.runtime.v1.DiscardMessagesRequest
+	(*DiscardMessagesResponse)(nil),    // 19: kre.runtime.v1.DiscardMessagesResponse
+	(*ReleaseVersionRequest)(nil),      // 20: kre.runtime.v1.ReleaseVersionRequest
+	(*ReleaseVersionResponse)(nil),     // 21: kre.runtime.v1.ReleaseVersionResponse
+	nil,                                // 22: kre.runtime.v1.Node.EnvEntry
+	nil,                                // 23: kre.runtime.v1.Resources.RequestsEntry
+	nil,                                // 24: kre.runtime.v1.Resources.LimitsEntry
+	(*durationpb.Duration)(nil),        // 25: google.protobuf.Duration
 }
 var file_kre_runtime_v1_version_service_proto_depIdxs = []int32{
-	3,  // 0: kre.runtime.v1.PrepareVersionRequest.manifest:type_name -> kre.runtime.v1.Manifest
-	4,  // 1: kre.runtime.v1.PrepareVersionRequest.overrides:type_name -> kre.runtime.v1.Overrides
-	22, // 2: kre.runtime.v1.Overrides.timeout:type_name -> google.protobuf.Duration
-	6,  // 3: kre.runtime.v1.PrepareVersionResponse.entrypoint:type_name -> kre.runtime.v1.Entrypoint
-	7,  // 4: kre.runtime.v1.PrepareVersionResponse.nodes:type_name -> kre.runtime.v1.Node
-	9,  // 5: kre.runtime.v1.PrepareVersionResponse.warnings:type_name -> kre.runtime.v1.Problem
-	0,  // 6: kre.runtime.v1.Node.runner:type_name -> kre.runtime.v1.Runner
-	22, // 7: kre.runtime.v1.Node.start_timeout:type_name -> google.protobuf.Duration
-	8,  // 8: kre.runtime.v1.Node.resources:type_name -> kre.runtime.v1.Resources
-	19, // 9: kre.runtime.v1.Node.env:type_name -> kre.runtime.v1.Node.EnvEntry
-	20, // 10: kre.runtime.v1.Resources.requests:type_name -> kre.runtime.v1.Resources.RequestsEntry
-	21, // 11: kre.runtime.v1.Resources.limits:type_name -> kre.runtime.v1.Resources.LimitsEntry
-	1,  // 12: kre.runtime.v1.CommandEntrypointsRequest.command:type_name -> kre.runtime.v1.EntrypointCommand
-	14, // 13: kre.runtime.v1.CommandEntrypointsResponse.entrypoints:type_name -> kre.runtime.v1.EntrypointReport
-	2,  // 14: kre.runtime.v1.VersionService.PrepareVersion:input_type -> kre.runtime.v1.PrepareVersionRequest
-	10, // 15: kre.runtime.v1.VersionService.RemoveVersion:input_type -> kre.runtime.v1.RemoveVersionRequest
-	12, // 16: kre.runtime.v1.VersionService.CommandEntrypoints:input_type -> kre.runtime.v1.CommandEntrypointsRequest
-	15, // 17: kre.runtime.v1.VersionService.CountMessages:input_type -> kre.runtime.v1.CountMessagesRequest
-	17, // 18: kre.runtime.v1.VersionService.DiscardMessages:input_type -> kre.runtime.v1.DiscardMessagesRequest
-	5,  // 19: kre.runtime.v1.VersionService.PrepareVersion:output_type -> kre.runtime.v1.PrepareVersionResponse
-	11, // 20: kre.runtime.v1.VersionService.RemoveVersion:output_type -> kre.runtime.v1.RemoveVersionResponse
-	13, // 21: kre.runtime.v1.VersionService.CommandEntrypoints:output_type -> kre.runtime.v1.CommandEntrypointsResponse
-	16, // 22: kre.runtime.v1.VersionService.CountMessages:output_type -> kre.runtime.v1.CountMessagesResponse
-	18, // 23: kre.runtime.v1.VersionService.DiscardMessages:output_type -> kre.runtime.v1.DiscardMessagesResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	4,  // 0: kre.runtime.v1.PrepareVersionRequest.manifest:type_name -> kre.runtime.v1.Manifest
+	5,  // 1: kre.runtime.v1.PrepareVersionRequest.overrides:type_name -> kre.runtime.v1.Overrides
+	3,  // 2: kre.runtime.v1.PrepareVersionRequest.broker_keys:type_name -> kre.runtime.v1.BrokerKeys
+	25, // 3: kre.runtime.v1.Overrides.timeout:type_name -> google.protobuf.Duration
+	7,  // 4: kre.runtime.v1.PrepareVersionResponse.entrypoint:type_name -> kre.runtime.v1.Entrypoint
+	8,  // 5: kre.runtime.v1.PrepareVersionResponse.nodes:type_name -> kre.runtime.v1.Node
+	10, // 6: kre.runtime.v1.PrepareVersionResponse.warnings:type_name -> kre.runtime.v1.Problem
+	0,  // 7: kre.runtime.v1.Node.runner:type_name -> kre.runtime.v1.Runner
+	25, // 8: kre.runtime.v1.Node.start_timeout:type_name -> google.protobuf.Duration
+	9,  // 9: kre.runtime.v1.Node.resources:type_name -> kre.runtime.v1.Resources
+	22, // 10: kre.runtime.v1.Node.env:type_name -> kre.runtime.v1.Node.EnvEntry
+	23, // 11: kre.runtime.v1.Resources.requests:type_name -> kre.runtime.v1.Resources.RequestsEntry
+	24, // 12: kre.runtime.v1.Resources.limits:type_name -> kre.runtime.v1.Resources.LimitsEntry
+	1,  // 13: kre.runtime.v1.CommandEntrypointsRequest.command:type_name -> kre.runtime.v1.EntrypointCommand
+	15, // 14: kre.runtime.v1.CommandEntrypointsResponse.entrypoints:type_name -> kre.runtime.v1.EntrypointReport
+	2,  // 15: kre.runtime.v1.VersionService.PrepareVersion:input_type -> kre.runtime.v1.PrepareVersionRequest
+	11, // 16: kre.runtime.v1.VersionService.RemoveVersion:input_type -> kre.runtime.v1.RemoveVersionRequest
+	13, // 17: kre.runtime.v1.VersionService.CommandEntrypoints:input_type -> kre.runtime.v1.CommandEntrypointsRequest
+	16, // 18: kre.runtime.v1.VersionService.CountMessages:input_type -> kre.runtime.v1.CountMessagesRequest
+	18, // 19: kre.runtime.v1.VersionService.DiscardMessages:input_type -> kre.runtime.v1.DiscardMessagesRequest
+	20, // 20: kre.runtime.v1.VersionService.ReleaseVersion:input_type -> kre.runtime.v1.ReleaseVersionRequest
+	6,  // 21: kre.runtime.v1.VersionService.PrepareVersion:output_type -> kre.runtime.v1.PrepareVersionResponse
+	12, // 22: kre.runtime.v1.VersionService.RemoveVersion:output_type -> kre.runtime.v1.RemoveVersionResponse
+	14, // 23: kre.runtime.v1.VersionService.CommandEntrypoints:output_type -> kre.runtime.v1.CommandEntrypointsResponse
+	17, // 24: kre.runtime.v1.VersionService.CountMessages:output_type -> kre.runtime.v1.CountMessagesResponse
+	19, // 25: kre.runtime.v1.VersionService.DiscardMessages:output_type -> kre.runtime.v1.DiscardMessagesResponse
+	21, // 26: kre.runtime.v1.VersionService.ReleaseVersion:output_type -> kre.runtime.v1.ReleaseVersionResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_kre_runtime_v1_version_service_proto_init() }
@@ -1425,7 +1590,7 @@ func file_kre_runtime_v1_version_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kre_runtime_v1_version_service_proto_rawDesc), len(file_kre_runtime_v1_version_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   20,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	VersionService_CommandEntrypoints_FullMethodName = "/kre.runtime.v1.VersionService/CommandEntrypoints"
 	VersionService_CountMessages_FullMethodName      = "/kre.runtime.v1.VersionService/CountMessages"
 	VersionService_DiscardMessages_FullMethodName    = "/kre.runtime.v1.VersionService/DiscardMessages"
+	VersionService_ReleaseVersion_FullMethodName     = "/kre.runtime.v1.VersionService/ReleaseVersion"
 )
 
 // VersionServiceClient is the client API for VersionService service.
@@ -59,6 +60,9 @@ type VersionServiceClient interface {
 	CountMessages(ctx context.Context, in *CountMessagesRequest, opts ...grpc.CallOption) (*CountMessagesResponse, error)
 	// DiscardMessages drops the messages that CountMessages counts. Dead letters stay. Nothing of the version runs meanwhile.
 	DiscardMessages(ctx context.Context, in *DiscardMessagesRequest, opts ...grpc.CallOption) (*DiscardMessagesResponse, error)
+	// ReleaseVersion says that the version's processes have ended and nobody is expected to speak for it until it is prepared
+	// again: what is kept open for it is closed. What is stored stays. Releasing what is not there succeeds.
+	ReleaseVersion(ctx context.Context, in *ReleaseVersionRequest, opts ...grpc.CallOption) (*ReleaseVersionResponse, error)
 }
 
 type versionServiceClient struct {
@@ -119,6 +123,16 @@ func (c *versionServiceClient) DiscardMessages(ctx context.Context, in *DiscardM
 	return out, nil
 }
 
+func (c *versionServiceClient) ReleaseVersion(ctx context.Context, in *ReleaseVersionRequest, opts ...grpc.CallOption) (*ReleaseVersionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseVersionResponse)
+	err := c.cc.Invoke(ctx, VersionService_ReleaseVersion_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VersionServiceServer is the server API for VersionService service.
 // All implementations must embed UnimplementedVersionServiceServer
 // for forward compatibility.
@@ -149,6 +163,9 @@ type VersionServiceServer interface {
 	CountMessages(context.Context, *CountMessagesRequest) (*CountMessagesResponse, error)
 	// DiscardMessages drops the messages that CountMessages counts. Dead letters stay. Nothing of the version runs meanwhile.
 	DiscardMessages(context.Context, *DiscardMessagesRequest) (*DiscardMessagesResponse, error)
+	// ReleaseVersion says that the version's processes have ended and nobody is expected to speak for it until it is prepared
+	// again: what is kept open for it is closed. What is stored stays. Releasing what is not there succeeds.
+	ReleaseVersion(context.Context, *ReleaseVersionRequest) (*ReleaseVersionResponse, error)
 	mustEmbedUnimplementedVersionServiceServer()
 }
 
@@ -173,6 +190,9 @@ func (UnimplementedVersionServiceServer) CountMessages(context.Context, *CountMe
 }
 func (UnimplementedVersionServiceServer) DiscardMessages(context.Context, *DiscardMessagesRequest) (*DiscardMessagesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DiscardMessages not implemented")
+}
+func (UnimplementedVersionServiceServer) ReleaseVersion(context.Context, *ReleaseVersionRequest) (*ReleaseVersionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseVersion not implemented")
 }
 func (UnimplementedVersionServiceServer) mustEmbedUnimplementedVersionServiceServer() {}
 func (UnimplementedVersionServiceServer) testEmbeddedByValue()                        {}
@@ -285,6 +305,24 @@ func _VersionService_DiscardMessages_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VersionService_ReleaseVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseVersionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VersionServiceServer).ReleaseVersion(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VersionService_ReleaseVersion_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VersionServiceServer).ReleaseVersion(ctx, req.(*ReleaseVersionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // VersionService_ServiceDesc is the grpc.ServiceDesc for VersionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -311,6 +349,10 @@ var VersionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DiscardMessages",
 			Handler:    _VersionService_DiscardMessages_Handler,
+		},
+		{
+			MethodName: "ReleaseVersion",
+			Handler:    _VersionService_ReleaseVersion_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
