@@ -10,21 +10,27 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 // closeWithin is how long clients may finish what they wait for when the server ends.
 const closeWithin = 5 * time.Second
 
+// runDir is the folder of sockets in the directory.
+const runDir = "run"
+
 // Options of a server.
 type Options struct {
 	Dir      string      // where the databases are, one file each; required, made if it is not there
-	Addr     string      // host:port to listen on; empty: 127.0.0.1 and any free port
-	Anywhere bool        // Addr may be one that other machines reach; nobody is asked for a password
+	Addr     string      // unix:PATH to listen on (see kit/socket); empty: run/documents.sock in Dir
+	Anywhere bool        // Addr may be host:port; nobody is asked for a password there
 	Logger   *zap.Logger // told what goes wrong; nil: nobody is
 }
 
@@ -33,15 +39,13 @@ type Server struct {
 	proxy *proxy
 	end   func()        // tells FerretDB to end
 	ended chan struct{} // closed when it has
+	close func()        // what is open for FerretDB itself
 }
 
 // Start starts a server and returns when it takes connections. The context bounds the start, not the server's life.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Dir == "" {
 		return nil, errors.New("the document server needs a directory for its databases")
-	}
-	if o.Addr == "" {
-		o.Addr = "127.0.0.1:0"
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -53,7 +57,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listen(o)
+	listener, err := listen(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the document server: %w", err)
 	}
@@ -64,21 +68,23 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-func listen(o Options) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(o.Addr)
-	if err != nil {
-		return nil, err
+func listen(dir string, o Options) (_ net.Listener, err error) {
+	if o.Addr == "" {
+		if o.Addr, err = socket.Address(filepath.Join(dir, runDir, "documents.sock")); err != nil {
+			return nil, err
+		}
 	}
-	if ip := net.ParseIP(host); !o.Anywhere && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%s is not a loopback address, and the server asks nobody for a password", host)
+	if _, ok := socket.Path(o.Addr); !ok && !o.Anywhere {
+		return nil, fmt.Errorf("%s is no socket (unix:PATH), and the server asks nobody for a password", o.Addr)
 	}
-	return net.Listen("tcp", o.Addr)
+	return socket.Listen(o.Addr)
 }
 
-// URI is the address for clients, mongodb://host:port/.
-func (s *Server) URI() string { return "mongodb://" + s.Addr() + "/" }
+// URI is the address for clients, mongodb://host:port/, or mongodb://PATH/ with the path escaped: they connect with a
+// socket.Dialer, since the path may be a long one.
+func (s *Server) URI() string { return "mongodb://" + url.PathEscape(s.Addr()) + "/" }
 
-// Addr is host and port.
+// Addr is host and port, or the path of the socket.
 func (s *Server) Addr() string { return s.proxy.listener.Addr().String() }
 
 // Close ends the server and returns when everything it held is on disk. What clients wait for is finished first,
@@ -87,5 +93,6 @@ func (s *Server) Close() error {
 	err := s.proxy.close(closeWithin)
 	s.end()
 	<-s.ended
+	s.close()
 	return err
 }

@@ -3,6 +3,9 @@ package documents_test
 import (
 	"context"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -17,6 +20,7 @@ import (
 
 	"github.com/konstellation-io/kre/embedded/documents"
 	"github.com/konstellation-io/kre/kit/ports"
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 func start(t *testing.T, o documents.Options) *documents.Server {
@@ -39,7 +43,7 @@ func connect(t *testing.T, uri string) *mongo.Collection {
 
 func dial(t *testing.T, uri string) (things *mongo.Collection, disconnect func()) {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetDialer(socket.Dialer{}))
 	require.NoError(t, err)
 	return client.Database("test").Collection("things"), func() {
 		assert.NoError(t, client.Disconnect(context.Background()))
@@ -154,7 +158,7 @@ func TestOneOfManyInsertsOfAnIDWins(t *testing.T) {
 
 func TestAWriteThatWantsNoAnswerIsDoneBeforeTheNextOfItsConnection(t *testing.T) {
 	s := start(t, documents.Options{})
-	client, err := mongo.Connect(options.Client().ApplyURI(s.URI()).SetMaxPoolSize(1))
+	client, err := mongo.Connect(options.Client().ApplyURI(s.URI()).SetDialer(socket.Dialer{}).SetMaxPoolSize(1))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, client.Disconnect(context.Background())) })
 	things := client.Database("test").Collection("things")
@@ -197,21 +201,58 @@ func TestListensWhereItIsTold(t *testing.T) {
 	port, err := ports.Pick(nil)
 	require.NoError(t, err)
 	address := ports.Address(ports.Loopback, port)
-	s := start(t, documents.Options{Addr: address})
+	s := start(t, documents.Options{Addr: address, Anywhere: true})
 	require.Equal(t, address, s.Addr())
 	require.Equal(t, "mongodb://"+address+"/", s.URI())
+
+	path := filepath.Join(t.TempDir(), "own", "s.sock")
+	s = start(t, documents.Options{Addr: "unix:" + path})
+	require.Equal(t, path, s.Addr())
+	_, err = connect(t, s.URI()).InsertOne(t.Context(), thing{ID: "a"})
+	require.NoError(t, err)
 }
 
-func TestRefusesToListenForOtherMachines(t *testing.T) {
-	for _, addr := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
+func TestListensAtNoPortUnlessItIsToldTo(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
 		_, err := documents.Start(t.Context(), documents.Options{Dir: t.TempDir(), Addr: addr})
-		require.ErrorContains(t, err, "not a loopback address", addr)
+		require.ErrorContains(t, err, "is no socket (unix:PATH), and the server asks nobody for a password", addr)
 	}
+	dir := t.TempDir()
+	start(t, documents.Options{Dir: dir})
+	info, err := os.Stat(filepath.Join(dir, "run", "documents.sock"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.Empty(t, listening(t), "this process listens at a port")
+}
+
+// listening are the TCP ports at which this process listens.
+func listening(t *testing.T) []string {
+	t.Helper()
+	own := make(map[string]bool)
+	files, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, file := range files {
+		if target, err := os.Readlink("/proc/self/fd/" + file.Name()); err == nil {
+			own[target] = true
+		}
+	}
+	var ports []string
+	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		content, err := os.ReadFile(table)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(content)) {
+			fields := strings.Fields(line)
+			if len(fields) > 9 && fields[3] == "0A" && own["socket:["+fields[9]+"]"] {
+				ports = append(ports, fields[1])
+			}
+		}
+	}
+	return ports
 }
 
 func TestSaysWhyItCannotStart(t *testing.T) {
 	first := start(t, documents.Options{})
-	_, err := documents.Start(t.Context(), documents.Options{Dir: t.TempDir(), Addr: first.Addr()})
+	_, err := documents.Start(t.Context(), documents.Options{Dir: t.TempDir(), Addr: "unix:" + first.Addr()})
 	require.ErrorContains(t, err, "address already in use")
 	_, err = documents.Start(t.Context(), documents.Options{Dir: t.TempDir() + "/a[b]"})
 	require.ErrorContains(t, err, `a path with a '[' in it`)
@@ -226,7 +267,7 @@ func TestAConnectionThatSpeaksSomethingElseIsEndedAndOthersGoOn(t *testing.T) {
 	_, err := things.InsertOne(t.Context(), thing{ID: "a"})
 	require.NoError(t, err)
 
-	conn, err := net.Dial("tcp", s.Addr())
+	conn, err := net.Dial("unix", s.Addr())
 	require.NoError(t, err)
 	_, err = conn.Write([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package documents
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +12,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 // proxy hands messages of clients to FerretDB, one write command at a time.
 type proxy struct {
 	listener net.Listener
-	behind   string // host:port of FerretDB
+	behind   string // address of FerretDB
 	indexes  *indexes
 	log      *zap.Logger
 	turn     sync.Mutex // held by who writes
@@ -51,7 +54,7 @@ func (p *proxy) serve() {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		server, err := net.Dial("tcp", p.behind)
+		server, err := socket.Dial(context.Background(), p.behind)
 		if err != nil {
 			p.log.Warn("cannot reach the document server", zap.Error(err))
 			_ = client.Close()

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
-	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/FerretDB/FerretDB/ferretdb"
 	"go.uber.org/zap"
+
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 // unreadable are characters of a path that FerretDB, which takes it from a URL and searches it for databases by a
@@ -28,21 +32,16 @@ func start(ctx context.Context, dir string, listener net.Listener, log *zap.Logg
 	if err != nil {
 		return nil, err
 	}
-	db, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
-		Logger:    slog.New(&handler{log: log}),
-		Handler:   "sqlite",
-		SQLiteURL: "file:" + dir + "/",
-	})
+	behind, err := socket.Address(filepath.Join(dir, runDir, "ferretdb.sock"))
 	if err != nil {
 		return nil, errors.Join(err, indexes.close())
 	}
-	behind, err := url.Parse(db.MongoDBURI())
+	db, release, err := openFerret(dir, behind, log)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, indexes.close())
 	}
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{proxy: newProxy(listener, behind.Host, indexes, log), end: end, ended: make(chan struct{})}
+	s := &Server{proxy: newProxy(listener, behind, indexes, log), end: end, ended: make(chan struct{}), close: release}
 	go func() {
 		defer close(s.ended)
 		if err := db.Run(running); err != nil {
@@ -51,4 +50,30 @@ func start(ctx context.Context, dir string, listener net.Listener, log *zap.Logg
 	}()
 	go s.proxy.serve()
 	return s, nil
+}
+
+// openFerret has FerretDB listen at a socket. What is returned beside it is called when it has ended.
+func openFerret(dir, address string, log *zap.Logger) (db *ferretdb.FerretDB, release func(), err error) {
+	path, _ := socket.Path(address)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // a killed one has left it
+		return nil, nil, err
+	}
+	short, release, err := socket.Short(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err = ferretdb.New(&ferretdb.Config{
+		Listener:  ferretdb.ListenerConfig{Unix: short},
+		Logger:    slog.New(&handler{log: log}),
+		Handler:   "sqlite",
+		SQLiteURL: "file:" + dir + "/",
+	})
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return db, release, nil
 }

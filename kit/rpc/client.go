@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/konstellation-io/kre/kit/socket"
 	"github.com/konstellation-io/kre/kit/telemetry"
 )
 
@@ -33,7 +35,7 @@ const (
 	pingTimeout = 10 * time.Second
 )
 
-// Dial returns a connection to the service at addr (host:port), in plain text. It connects with the first call and again
+// Dial returns a connection to the service at addr (host:port, or unix:PATH, which package socket knows), in plain text. It connects with the first call and again
 // whenever the connection is lost; a call made while there is none is `UNAVAILABLE` unless it is made with
 // grpc.WaitForReady. Each call needs a deadline of its own. The caller closes the connection.
 func Dial(addr string, opts ClientOptions) (*grpc.ClientConn, error) {
@@ -56,7 +58,14 @@ func Dial(addr string, opts ClientOptions) (*grpc.ClientConn, error) {
 		with = append(with, grpc.WithStatsHandler(otelgrpc.NewClientHandler(
 			otelgrpc.WithTracerProvider(opts.Telemetry.Traces), otelgrpc.WithPropagators(opts.Telemetry.Propagator()))))
 	}
-	conn, err := grpc.NewClient(addr, with...)
+	target := addr
+	if _, ok := socket.Path(addr); ok {
+		target = "passthrough:" + addr
+		with = append(with, grpc.WithAuthority("localhost"), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return socket.Dial(ctx, addr)
+		}))
+	}
+	conn, err := grpc.NewClient(target, with...)
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", addr, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,14 +28,15 @@ import (
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 type config struct {
-	GRPCAddr      string `name:"grpc-addr" help:"Address to serve gRPC on." default:"127.0.0.1:7081" env:"KRE_GRPC_ADDR"`
+	GRPCAddr      string `name:"grpc-addr" help:"Where to serve gRPC: HOST:PORT, unix:PATH for a socket, or several of them, separated by commas." default:"127.0.0.1:7081" env:"KRE_GRPC_ADDR"`
 	HTTPAddr      string `name:"http-addr" help:"Address to serve REST on." default:"127.0.0.1:7080" env:"KRE_HTTP_ADDR"`
 	MongoURI      string `name:"mongo-uri" help:"MongoDB." required:"" env:"KRE_MONGO_URI" placeholder:"URI" secret:"url"`
 	MongoDatabase string `help:"Database in it." default:"kre" env:"KRE_MONGO_DATABASE"`
-	ManagerAddr   string `help:"k8s-manager, host:port." required:"" env:"KRE_MANAGER_ADDR"`
+	ManagerAddr   string `help:"k8s-manager: HOST:PORT, or unix:PATH for a socket." required:"" env:"KRE_MANAGER_ADDR"`
 	ServiceToken  string `help:"Token that is sent to the engine's other services." required:"" env:"KRE_SERVICE_TOKEN" secret:""`
 	AdminToken    string `help:"Token that callers must send." required:"" env:"KRE_ADMIN_TOKEN" secret:""`
 	KeysetFile    string `help:"Keyset that configuration values are encrypted with: admin-api new-keyset FILE makes one." required:"" env:"KRE_KEYSET_FILE" placeholder:"PATH"`
@@ -87,7 +89,11 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 		return fmt.Errorf("connect to k8s-manager: %w", err)
 	}
 	process.OnStop("manager", time.Second, func(context.Context) error { return manager.Close() })
-	runtimes := runtimeclient.New(func(address string) (*grpc.ClientConn, error) { return rpc.Dial(address, client) })
+	runtimes := runtimeclient.New(func(address string) (*grpc.ClientConn, error) {
+		own := client
+		own.Token = rpc.TokenAt(config.ServiceToken, address)
+		return rpc.Dial(address, own)
+	})
 	process.OnStop("runtimes", time.Second, func(context.Context) error { return runtimes.Close() })
 	calls := versionclient.New()
 	process.OnStop("calls", time.Second, func(context.Context) error { calls.Close(); return nil })
@@ -124,13 +130,13 @@ func openStore(ctx context.Context, logger *zap.Logger, config config) (*mongost
 
 // serve serves both APIs until ctx ends or one of them cannot be served any more.
 func serve(ctx context.Context, process *boot.Process, config config, e *engine.Engine, store *mongostore.Store) error {
-	grpcListener, err := net.Listen("tcp", config.GRPCAddr)
+	grpcListeners, err := listen(config.GRPCAddr)
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
 	httpListener, err := net.Listen("tcp", config.HTTPAddr)
 	if err != nil {
-		return errors.Join(fmt.Errorf("listen for HTTP: %w", err), grpcListener.Close())
+		return errors.Join(fmt.Errorf("listen for HTTP: %w", err), grpcListeners.Close())
 	}
 	access := grpcapi.Administrator(config.AdminToken)
 	server := rpc.NewServer(process.Logger, rpc.Options{
@@ -139,22 +145,24 @@ func serve(ctx context.Context, process *boot.Process, config config, e *engine.
 	grpcapi.Register(server, e)
 	local, err := server.Local()
 	if err != nil {
-		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+		return errors.Join(err, grpcListeners.Close(), httpListener.Close())
 	}
 	rest, err := httpapi.New(local, process.Logger, httpapi.Options{Authenticate: access, Ready: store.Ping, Ending: ctx.Done()})
 	if err != nil {
-		return errors.Join(err, local.Close(), grpcListener.Close(), httpListener.Close())
+		return errors.Join(err, local.Close(), grpcListeners.Close(), httpListener.Close())
 	}
 	complaints, err := zap.NewStdLogAt(process.Logger, zap.WarnLevel)
 	if err != nil {
-		return errors.Join(err, local.Close(), grpcListener.Close(), httpListener.Close())
+		return errors.Join(err, local.Close(), grpcListeners.Close(), httpListener.Close())
 	}
 	web := &http.Server{
 		Handler: rest, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: complaints,
 	}
-	served := make(chan error, 2)
-	go func() { served <- server.Serve(grpcListener) }()
+	served := make(chan error, 1+len(grpcListeners))
+	for _, listener := range grpcListeners {
+		go func() { served <- server.Serve(listener) }()
+	}
 	process.Logger.Info("serving", zap.String("protocol", "http"), zap.Stringer("address", httpListener.Addr()))
 	go func() { served <- web.Serve(httpListener) }()
 	process.OnStop("grpc", callsEndIn, server.Stop)
@@ -178,6 +186,31 @@ func serve(ctx context.Context, process *boot.Process, config config, e *engine.
 		}
 		return fmt.Errorf("serve: %w", err)
 	}
+}
+
+// listeners are closed together.
+type listeners []net.Listener
+
+// listen listens at each of some addresses, which commas separate.
+func listen(addresses string) (listeners, error) {
+	var all listeners
+	for address := range strings.SplitSeq(addresses, ",") {
+		one, err := socket.Listen(strings.TrimSpace(address))
+		if err != nil {
+			return nil, errors.Join(err, all.Close())
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// Close closes all of them.
+func (l listeners) Close() error {
+	errs := make([]error, 0, len(l))
+	for _, one := range l {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // maxRequest bounds one message: room for some configuration files of 1 MiB each.

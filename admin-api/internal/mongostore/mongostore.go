@@ -32,6 +32,7 @@ import (
 
 	"github.com/konstellation-io/kre/admin-api/internal/engine"
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 // Options of a store.
@@ -60,6 +61,7 @@ func Open(ctx context.Context, uri, database string, o Options) (*Store, error) 
 	}
 	client, err := mongo.Connect(options.Client().ApplyURI(uri).
 		SetAppName("admin-api").
+		SetDialer(socket.Dialer{}).
 		SetServerSelectionTimeout(o.Timeout).
 		SetConnectTimeout(o.Timeout).
 		SetMonitor(o.monitor))

@@ -20,6 +20,7 @@ import (
 	"github.com/konstellation-io/kre/admin-api/internal/mongostore"
 	"github.com/konstellation-io/kre/embedded/documents"
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/socket"
 	"github.com/konstellation-io/kre/kit/ports"
 )
 
@@ -58,7 +59,7 @@ func open(t testing.TB, uri string) *mongostore.Store {
 }
 
 func drop(t testing.TB, uri, database string) {
-	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetDialer(socket.Dialer{}))
 	require.NoError(t, err)
 	assert.NoError(t, client.Database(database).Drop(context.Background()))
 	assert.NoError(t, client.Disconnect(context.Background()))

@@ -20,6 +20,7 @@ type Config struct {
 // Context is an engine and who one is to it.
 type Context struct {
 	GRPC    string `json:"grpc"`              // host:port
+	Socket  string `json:"socket,omitempty"`  // unix:PATH, where the same answers and nobody else can; called in place of GRPC
 	HTTP    string `json:"http"`              // URL, e.g. http://127.0.0.1:7080
 	Token   string `json:"token,omitempty"`   // sent with each call
 	Runtime string `json:"runtime,omitempty"` // the one that commands are about when they are told no other

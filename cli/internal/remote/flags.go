@@ -96,7 +96,7 @@ func NoContext(config cliconfig.Config, name string) error {
 
 // Dial is the engine of a context of that name. The caller closes it.
 func Dial(name string, c cliconfig.Context) (*Engine, error) {
-	conn, err := rpc.Dial(c.GRPC, rpc.ClientOptions{Token: c.Token})
+	conn, err := rpc.Dial(cmp.Or(c.Socket, c.GRPC), rpc.ClientOptions{Token: c.Token})
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/host/launch"
-	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
 	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/socket"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
 )
 
@@ -32,20 +32,10 @@ const (
 
 // startAPI starts runtime-api and returns when it can be called. What it returns is to be stopped also after an error.
 func (s *session) startAPI(ctx context.Context) (*api, error) {
-	for try := 1; ; try++ {
-		port, err := ports.Pick(nil)
-		if err != nil {
-			return nil, err
-		}
-		a, err := s.startAPIAt(ctx, ports.Address(ports.Loopback, port))
-		if !onOtherPorts(ctx, try, err, port) {
-			return a, err
-		}
-		a.stop(0)
+	address, err := socket.Address(filepath.Join(s.dir, "run", "runtime-api.sock"))
+	if err != nil {
+		return nil, err
 	}
-}
-
-func (s *session) startAPIAt(ctx context.Context, address string) (*api, error) {
 	a, token := &api{}, rand.Text()
 	env := launch.Inherited(os.Environ())
 	env["KRE_NATS_URL"] = s.broker.URL()
@@ -65,7 +55,6 @@ func (s *session) startAPIAt(ctx context.Context, address string) (*api, error) 
 	if err := a.process.WaitReady(ctx); err != nil {
 		return a, err
 	}
-	var err error
 	if a.conn, err = rpc.Dial(address, rpc.ClientOptions{Token: token}); err != nil {
 		return a, err
 	}

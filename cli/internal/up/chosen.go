@@ -16,9 +16,7 @@ import (
 // the stores where they were.
 type chosen struct {
 	NATS      int `json:"nats"`
-	Documents int `json:"documents"`
 	Objects   int `json:"objects"`
-	Manager   int `json:"k8s_manager"`
 	HTTP      int `json:"http"`
 	GRPC      int `json:"grpc"`
 	FirstGRPC int `json:"runtime_grpc"`
@@ -52,7 +50,7 @@ func choosePorts(ctx context.Context, file string, want wanted, taken func(wante
 			taken(port.wanted, got)
 		}
 	}
-	for _, kept := range []*int{&c.NATS, &c.Documents, &c.Objects, &c.Manager} {
+	for _, kept := range []*int{&c.NATS, &c.Objects} {
 		if *kept, err = p.pick(ctx, 0, *kept); err != nil {
 			return chosen{}, err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/konstellation-io/kre/cli/internal/cliconfig"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
 	"github.com/konstellation-io/kre/cli/internal/secrets"
 	"github.com/konstellation-io/kre/kit/log"
@@ -139,7 +140,7 @@ func (e *engine) start(ctx context.Context) (err error) {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return writeContext(e.config, e.state(), e.secrets.AdminToken)
+	return writeContext(e.config, cliconfig.Context{GRPC: e.state().GRPC, Socket: e.socket(adminAPI), HTTP: e.state().HTTP, Token: e.secrets.AdminToken})
 }
 
 // startStores starts the stores and, at the same time, has the keyset made.

@@ -47,14 +47,13 @@ const localContext = "local"
 
 // writeContext lets kre's other commands find the engine. Which runtime a person works with stays, and so does the choice
 // of another engine.
-func writeContext(file string, state State, token string) error {
+func writeContext(file string, local cliconfig.Context) error {
 	config, err := cliconfig.LoadFile(file)
 	if err != nil {
 		return err
 	}
-	config.Contexts[localContext] = cliconfig.Context{
-		GRPC: state.GRPC, HTTP: state.HTTP, Token: token, Runtime: config.Contexts[localContext].Runtime,
-	}
+	local.Runtime = config.Contexts[localContext].Runtime
+	config.Contexts[localContext] = local
 	if _, known := config.Contexts[config.Current]; !known {
 		config.Current = localContext
 	}

@@ -181,7 +181,9 @@ func TestTheEngineGoesOnWithWhatItKept(t *testing.T) {
 	config, err := cliconfig.LoadFile(filepath.Join(m.dir, "config", "config.json"))
 	require.NoError(t, err)
 	require.Equal(t, cliconfig.Config{Current: "local", Contexts: map[string]cliconfig.Context{
-		"local": {GRPC: state.GRPC, HTTP: state.HTTP, Token: strings.TrimSpace(string(token))},
+		"local": {
+			GRPC: state.GRPC, Socket: "unix:" + m.data("run", "admin-api.sock"), HTTP: state.HTTP, Token: strings.TrimSpace(string(token)),
+		},
 	}}, config)
 	logged, err := os.ReadFile(m.data("logs", "k8s-manager.log"))
 	require.NoError(t, err)

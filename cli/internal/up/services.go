@@ -51,10 +51,15 @@ func (e *engine) service(name string, own map[string]string) proc.Spec {
 	return spec
 }
 
+// socket is the address at which a service listens for those who see the data folder, and where nobody else can.
+func (e *engine) socket(service string) string {
+	return "unix:" + filepath.Join(e.data, "run", service+".sock")
+}
+
 func (e *engine) managerSpec() proc.Spec {
 	return e.service(k8sManager, map[string]string{
 		"KRE_CLUSTER":                 "process",
-		"KRE_GRPC_ADDR":               ports.Address(ports.Loopback, e.ports.Manager),
+		"KRE_GRPC_ADDR":               e.socket(k8sManager),
 		"KRE_DATA_DIR":                e.data,
 		"KRE_LIBEXEC":                 e.libexec,
 		"KRE_NATS_URL":                e.stores.nats,
@@ -72,11 +77,11 @@ func (e *engine) managerSpec() proc.Spec {
 
 func (e *engine) adminSpec() proc.Spec {
 	return e.service(adminAPI, map[string]string{
-		"KRE_GRPC_ADDR":      ports.Address(ports.Loopback, e.ports.GRPC),
+		"KRE_GRPC_ADDR":      ports.Address(ports.Loopback, e.ports.GRPC) + "," + e.socket(adminAPI),
 		"KRE_HTTP_ADDR":      ports.Address(ports.Loopback, e.ports.HTTP),
 		"KRE_MONGO_URI":      e.stores.mongo,
 		"KRE_MONGO_DATABASE": "kre",
-		"KRE_MANAGER_ADDR":   ports.Address(ports.Loopback, e.ports.Manager),
+		"KRE_MANAGER_ADDR":   e.socket(k8sManager),
 		"KRE_ADMIN_TOKEN":    e.secrets.AdminToken,
 		"KRE_KEYSET_FILE":    e.secrets.Keyset(),
 	})

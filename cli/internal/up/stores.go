@@ -53,7 +53,7 @@ func openStores(ctx context.Context, o storesOptions) (*stores, error) {
 	if s.mongo == "" {
 		group.Go(func() (err error) {
 			s.documents, err = documents.Start(ctx, documents.Options{
-				Dir: filepath.Join(o.dir, "documents"), Addr: ports.Address(ports.Loopback, o.ports.Documents), Logger: o.log.Named("documents"),
+				Dir: filepath.Join(o.dir, "documents"), Logger: o.log.Named("documents"),
 			})
 			if err == nil {
 				s.mongo = s.documents.URI()

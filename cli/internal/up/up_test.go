@@ -24,10 +24,9 @@ func TestPortsAreChosenOnceAndDiffer(t *testing.T) {
 	first, err := choosePorts(t.Context(), file, wanted{}, noneTaken(t))
 	require.NoError(t, err)
 	all := map[int]bool{
-		first.NATS: true, first.Documents: true, first.Objects: true, first.Manager: true, first.HTTP: true, first.GRPC: true,
-		first.FirstGRPC: true, first.FirstHTTP: true,
+		first.NATS: true, first.Objects: true, first.HTTP: true, first.GRPC: true, first.FirstGRPC: true, first.FirstHTTP: true,
 	}
-	require.Len(t, all, 8)
+	require.Len(t, all, 6)
 	require.NotContains(t, all, 0)
 	second, err := choosePorts(t.Context(), file, wanted{}, noneTaken(t))
 	require.NoError(t, err)
@@ -119,7 +118,7 @@ func TestTheContextKeepsWhatAPersonHasChosen(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, test.before.SaveFile(file))
-			require.NoError(t, writeContext(file, state, "t"))
+			require.NoError(t, writeContext(file, cliconfig.Context{GRPC: state.GRPC, HTTP: state.HTTP, Token: "t"}))
 			after, err := cliconfig.LoadFile(file)
 			require.NoError(t, err)
 			require.Equal(t, test.after, after)

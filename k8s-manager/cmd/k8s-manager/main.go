@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,12 +20,13 @@ import (
 	"github.com/konstellation-io/kre/k8s-manager/internal/runtimeclient"
 	"github.com/konstellation-io/kre/kit/boot"
 	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 type config struct {
 	Cluster          string `help:"Where runtimes live: process, as processes of this machine." enum:"process" default:"process" env:"KRE_CLUSTER"`
-	GRPCAddr         string `name:"grpc-addr" help:"Address to serve gRPC on." default:"127.0.0.1:7082" env:"KRE_GRPC_ADDR"`
-	ServiceToken     string `help:"Token that callers must send, and that is sent to the runtimes' services." required:"" env:"KRE_SERVICE_TOKEN" secret:""`
+	GRPCAddr         string `name:"grpc-addr" help:"Address to serve gRPC on: HOST:PORT, or unix:PATH for a socket." default:"127.0.0.1:7082" env:"KRE_GRPC_ADDR"`
+	ServiceToken     string `help:"Token that callers must send, and of which those of the runtimes' services are made." required:"" env:"KRE_SERVICE_TOKEN" secret:""`
 	DataDir          string `help:"Folder where everything about runtimes is kept." required:"" env:"KRE_DATA_DIR" placeholder:"PATH"`
 	Libexec          string `help:"Folder with the programs entrypoint, runner and runtime-api; empty: the one of this program." env:"KRE_LIBEXEC" placeholder:"PATH"`
 	NATSURL          string `name:"nats-url" help:"Broker, in operator mode; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
@@ -40,6 +40,7 @@ type config struct {
 	FirstHTTPPort    int    `name:"first-http-port" help:"Stable addresses get the first free pair of ports from here upwards." default:"8080" env:"KRE_FIRST_HTTP_PORT"`
 	Python           string `help:"Python that runs Python nodes." default:"python3" env:"KRE_PYTHON"`
 	Cache            string `help:"Folder for what can be made again; empty: kre in the user's cache folder." env:"KRE_CACHE" placeholder:"PATH"`
+	RuntimeAPIPorts  bool   `name:"runtime-api-ports" help:"Have the runtimes' services listen at ports of the loopback interface, in place of sockets in the data folder: for an admin-api that does not see the folder." env:"KRE_RUNTIME_API_PORTS"`
 	StopProcesses    bool   `help:"End everything that runs when this program is told to end." env:"KRE_STOP_PROCESSES"`
 }
 
@@ -73,7 +74,7 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 	}()
 	process.OnStop("watch", time.Second, func(context.Context) error { stopWatching(); <-watched; return nil })
 
-	listener, err := net.Listen("tcp", config.GRPCAddr)
+	listener, err := socket.Listen(config.GRPCAddr)
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
@@ -127,11 +128,11 @@ func open(proc *boot.Process, config config) (*process.Cluster, error) {
 	cluster, err := process.Open(process.Options{
 		Dir: config.DataDir, Libexec: config.Libexec, Address: []string{self, "address"}, NATSURL: config.NATSURL,
 		S3:           process.S3{Endpoint: config.S3Endpoint, AccessKey: config.S3AccessKey, SecretKey: config.S3SecretKey},
-		ServiceToken: config.ServiceToken, PublicHost: config.PublicHost,
+		ServiceToken: config.ServiceToken, Ports: config.RuntimeAPIPorts, PublicHost: config.PublicHost,
 		FirstGRPCPort: config.FirstGRPCPort, FirstHTTPPort: config.FirstHTTPPort,
 		Python: config.Python, Cache: config.Cache, Accounts: accounts, Log: proc.Logger,
 		Dial: func(addr string) (process.RuntimeAPI, error) {
-			return runtimeclient.Dial(addr, rpc.ClientOptions{Token: config.ServiceToken, Telemetry: proc.Telemetry})
+			return runtimeclient.Dial(addr, rpc.ClientOptions{Token: rpc.TokenAt(config.ServiceToken, addr), Telemetry: proc.Telemetry})
 		},
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
+	"github.com/konstellation-io/kre/kit/rpc"
 )
 
 // bucketPrefix comes before a runtime's name in the name of the bucket of its packages.
@@ -71,30 +72,16 @@ func (rt *runtime) keepAccount(ctx context.Context) error {
 }
 
 func (rt *runtime) keepAPI(ctx context.Context) error {
-	rt.mu.Lock()
-	current := rt.api
-	port := rt.record.APIPort
-	rt.mu.Unlock()
-	if rt.inTheWay(current, rt.path("runtime-api"), ports.Loopback, port) || port == 0 {
-		if err := rt.endBase(ctx, &rt.api, "runtime-api", 0); err != nil {
-			return err
-		}
-		fresh, err := rt.c.ports.pick()
-		if err != nil {
-			return err
-		}
-		if err := rt.update(func(r *runtimeRecord) error { r.APIPort = fresh; return nil }); err != nil {
-			return err
-		}
-		rt.c.ports.giveBack(port)
-		port = fresh
+	address, err := rt.apiAddress(ctx)
+	if err != nil {
+		return err
 	}
 	program, err := rt.c.apiProgram()
 	if err != nil {
 		return err
 	}
 	command := launch.Command{Path: program.Path, Env: map[string]string{
-		"KRE_NATS_URL": rt.c.o.NATSURL, "KRE_GRPC_ADDR": ports.Address(ports.Loopback, port), "KRE_SERVICE_TOKEN": rt.c.o.ServiceToken,
+		"KRE_NATS_URL": rt.c.o.NATSURL, "KRE_GRPC_ADDR": address, "KRE_SERVICE_TOKEN": rpc.TokenAt(rt.c.o.ServiceToken, address),
 		"KRE_RUNTIME": rt.name, "KRE_NATS_ACCOUNT_SEED_FILE": rt.path(accountSeedFile),
 		"KRE_S3_ENDPOINT": rt.c.o.S3.Endpoint, "KRE_S3_ACCESS_KEY": rt.c.o.S3.AccessKey,
 		"KRE_S3_SECRET_KEY": rt.c.o.S3.SecretKey, "KRE_S3_BUCKET": bucketPrefix + rt.name,
@@ -102,6 +89,37 @@ func (rt *runtime) keepAPI(ctx context.Context) error {
 	}}
 	// It is ready when its broker is there, however long that takes.
 	return rt.keep(ctx, &rt.api, "runtime-api", command, apiGrace, program.Stamp)
+}
+
+// apiAddress is where runtime-api listens, or should: at a socket in its folder, or at a port that nobody else has taken.
+func (rt *runtime) apiAddress(ctx context.Context) (string, error) {
+	rt.mu.Lock()
+	current := rt.api
+	port := rt.record.APIPort
+	rt.mu.Unlock()
+	if !rt.c.o.Ports {
+		if port != 0 { // of a program of before
+			if err := rt.update(func(r *runtimeRecord) error { r.APIPort = 0; return nil }); err != nil {
+				return "", err
+			}
+			rt.c.ports.giveBack(port)
+		}
+		return rt.now().apiAddress(rt.dir), nil
+	}
+	if rt.inTheWay(current, rt.path("runtime-api"), ports.Loopback, port) || port == 0 {
+		if err := rt.endBase(ctx, &rt.api, "runtime-api", 0); err != nil {
+			return "", err
+		}
+		fresh, err := rt.c.ports.pick()
+		if err != nil {
+			return "", err
+		}
+		if err := rt.update(func(r *runtimeRecord) error { r.APIPort = fresh; return nil }); err != nil {
+			return "", err
+		}
+		rt.c.ports.giveBack(port)
+	}
+	return rt.now().apiAddress(rt.dir), nil
 }
 
 func (rt *runtime) keepAddress(ctx context.Context) error {

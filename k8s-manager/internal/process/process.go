@@ -25,7 +25,10 @@ type Options struct {
 	Address      []string // command, path and arguments, of the process that holds a stable address
 	NATSURL      string   // broker
 	S3           S3
-	ServiceToken string // that runtime-api asks of its callers; secret
+	ServiceToken string // that those are made of which each runtime-api asks of its callers: see rpc.TokenAt; secret
+	// Ports has each runtime-api listen at a port of the loopback interface, which anybody may hold while it is away, in place of
+	// a socket in the runtime's folder: for callers who do not see the folder.
+	Ports bool
 	// PublicHost is where stable addresses listen. The ports of each runtime are the first pair from the two numbers
 	// upwards, as far from the one as from the other, that is free.
 	PublicHost                   string

@@ -1,9 +1,11 @@
 package process
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
+	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // runtimeRecord is runtime.json: what should be of a runtime, and what has to be known of it across restarts.
@@ -14,13 +16,21 @@ type runtimeRecord struct {
 
 	GRPCPort int `json:"grpc_port,omitempty"` // of the stable address
 	HTTPPort int `json:"http_port,omitempty"`
-	APIPort  int `json:"api_port,omitempty"` // of runtime-api
+	APIPort  int `json:"api_port,omitempty"` // of runtime-api; 0: it listens at a socket
 
 	Leads  string   `json:"leads,omitempty"`  // version that address.json names, or is about to name
 	Moving []string `json:"moving,omitempty"` // versions it led to before, whose connections have not been moved yet
 
 	HasAccount      bool `json:"has_account,omitempty"`      // the broker has known the account
 	PackagesRemoved bool `json:"packages_removed,omitempty"` // while it is deleted
+}
+
+// apiAddress is where the runtime-api of a runtime in that folder listens, or will.
+func (r runtimeRecord) apiAddress(dir string) string {
+	if r.APIPort != 0 {
+		return ports.Address(ports.Loopback, r.APIPort)
+	}
+	return "unix:" + filepath.Join(dir, "runtime-api", "grpc.sock")
 }
 
 // versionRecord is version.json: what should be of a version.

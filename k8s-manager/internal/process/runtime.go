@@ -16,7 +16,6 @@ import (
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/log"
-	"github.com/konstellation-io/kre/kit/ports"
 )
 
 // runtime is a runtime of this machine, and who looks after it.
@@ -193,7 +192,7 @@ func (rt *runtime) runtimeAPI() (RuntimeAPI, error) {
 	if !rt.api.ready() {
 		return nil, fault.New(fault.Unavailable, "the runtime's own service, runtime-api, is not ready%s", because(rt.api))
 	}
-	at := ports.Address(ports.Loopback, rt.record.APIPort)
+	at := rt.record.apiAddress(rt.dir)
 	if rt.client != nil && rt.dialled == at {
 		return rt.client, nil
 	}

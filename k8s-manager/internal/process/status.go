@@ -30,8 +30,8 @@ func (rt *runtime) status(now time.Time) lifecycle.RuntimeStatus {
 		s.GRPCAddress = ports.Address(host, rt.record.GRPCPort)
 		s.HTTPAddress = "http://" + ports.Address(host, rt.record.HTTPPort)
 	}
-	if rt.record.APIPort != 0 {
-		s.RuntimeAPIAddress = ports.Address(ports.Loopback, rt.record.APIPort)
+	if rt.api != nil {
+		s.RuntimeAPIAddress = rt.record.apiAddress(rt.dir)
 	}
 	for _, v := range rt.versions {
 		s.Versions = append(s.Versions, v.status())

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"runtime/debug"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/konstellation-io/kre/kit/boot"
 	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/socket"
 	"github.com/konstellation-io/kre/runtime-api/internal/assets"
 	"github.com/konstellation-io/kre/runtime-api/internal/broker"
 	"github.com/konstellation-io/kre/runtime-api/internal/grpcapi"
@@ -24,7 +24,7 @@ type config struct {
 	NATSURL        string `name:"nats-url" help:"Broker; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
 	NATSCreds      string `name:"nats-creds" help:"NATS credentials file." env:"KRE_NATS_CREDS" placeholder:"PATH"`
 	NATSAccount    string `name:"nats-account-seed-file" help:"File with the seed of the runtime's NATS account; this service lets itself in with it." env:"KRE_NATS_ACCOUNT_SEED_FILE" placeholder:"PATH"`
-	GRPCAddr       string `name:"grpc-addr" help:"Address to serve gRPC on." default:":9100" env:"KRE_GRPC_ADDR"`
+	GRPCAddr       string `name:"grpc-addr" help:"Address to serve gRPC on: HOST:PORT, or unix:PATH for a socket." default:":9100" env:"KRE_GRPC_ADDR"`
 	ServiceToken   string `help:"Token that callers must send; empty: anybody may call." env:"KRE_SERVICE_TOKEN" secret:""`
 	StreamReplicas int    `help:"Copies of each stream that the broker keeps: 1, or 3 on a NATS cluster." default:"1" env:"KRE_STREAM_REPLICAS"`
 
@@ -62,7 +62,7 @@ func run(ctx context.Context, process *boot.Process, config config) error {
 	}
 	process.OnStop("broker", time.Second, func(context.Context) error { nats.Close(); return nil })
 
-	listener, err := net.Listen("tcp", config.GRPCAddr)
+	listener, err := socket.Listen(config.GRPCAddr)
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/socket"
 	"github.com/konstellation-io/kre/krt/archive"
 	"github.com/konstellation-io/kre/krt/manifest"
 	runtimev1 "github.com/konstellation-io/kre/proto/gen/go/kre/runtime/v1"
@@ -69,7 +70,7 @@ func entrypoint(ctx context.Context) error {
 }
 
 func runtimeAPI(ctx context.Context) error {
-	listener, err := net.Listen("tcp", os.Getenv("KRE_GRPC_ADDR"))
+	listener, err := socket.Listen(os.Getenv("KRE_GRPC_ADDR"))
 	if err != nil {
 		return err
 	}
@@ -106,6 +107,10 @@ func (s *service) PrepareVersion(_ context.Context, r *runtimev1.PrepareVersionR
 		}
 	}
 	return answer, nil
+}
+
+func (s *service) ReleaseVersion(context.Context, *runtimev1.ReleaseVersionRequest) (*runtimev1.ReleaseVersionResponse, error) {
+	return &runtimev1.ReleaseVersionResponse{}, nil
 }
 
 func (s *service) RemoveVersion(context.Context, *runtimev1.RemoveVersionRequest) (*runtimev1.RemoveVersionResponse, error) {

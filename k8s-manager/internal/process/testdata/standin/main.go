@@ -6,12 +6,13 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 func main() {
@@ -24,7 +25,7 @@ func main() {
 	signal.Notify(told, syscall.SIGTERM)
 	for _, name := range []string{"KRE_GRPC_ADDR", "KRE_HTTP_ADDR"} {
 		if addr := os.Getenv(name); addr != "" {
-			listener, err := net.Listen("tcp", addr)
+			listener, err := socket.Listen(addr)
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(1)
