@@ -360,7 +360,7 @@ func (h *hostile) redirect(t *testing.T) {
 		"$JS.API.STREAM.MSG.GET." + stream:                           `{"seq":1}`,
 		"$JS.API.STREAM.MSG.GET.KV_starts_greeting-v1":               `{"seq":1}`,
 		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer:       `{"batch":1,"no_wait":true}`, // without a message, an answer without a body
-		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer + " ": `{"batch":-1}`,
+		"$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer + " ": `{"batch":1,"expires":1000000}`,
 	} {
 		question = strings.TrimSpace(question)
 		for _, to := range harm() {
