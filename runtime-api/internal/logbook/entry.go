@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/nesting"
 )
 
 // Level is how grave a line is.
@@ -146,7 +147,8 @@ func Plain(line string) string {
 	return message
 }
 
-// IsRecord tells whether a line is a JSON object with a text as its message, and no heavier than an answer can hold.
+// IsRecord tells whether a line is a JSON object with a text as its message, and neither heavier nor deeper than an answer can
+// hold.
 func IsRecord(line []byte) bool {
 	_, _, ok := structured(line)
 	return ok
@@ -156,10 +158,14 @@ const (
 	// maxWeight is of a record, maxLight the bytes of a line up to which it cannot weigh more: an element takes two or more.
 	maxWeight = 2 * MaxText
 	maxLight  = maxWeight / 8
+	// maxDepth is how deep a record's objects and arrays lie within each other. An answer holds an entry on level 2, and of a
+	// google.protobuf.Struct each level of JSON is three of messages, the last of which holds one more. Whoever reads less
+	// deep than nesting.Limit would not read a single line of a page with a deeper one.
+	maxDepth = (nesting.Limit - 2 - 1) / 3
 )
 
 func structured(text []byte) (fields map[string]any, message string, ok bool) {
-	if !log.MayBeObject(text) || json.Unmarshal(text, &fields) != nil {
+	if !log.MayBeObject(text) || nesting.Deeper(text, maxDepth) || json.Unmarshal(text, &fields) != nil {
 		return nil, "", false
 	}
 	message, ok = fields["message"].(string)
