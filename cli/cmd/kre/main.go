@@ -29,6 +29,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/run"
 	"github.com/konstellation-io/kre/cli/internal/runtimes"
 	"github.com/konstellation-io/kre/cli/internal/store"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	"github.com/konstellation-io/kre/cli/internal/up"
 	"github.com/konstellation-io/kre/cli/internal/validate"
 	"github.com/konstellation-io/kre/cli/internal/versions"
@@ -139,9 +140,9 @@ func start(ctx context.Context, args []string, con *console.Console) int {
 	return exitOK
 }
 
-// complain writes an error as all of kre's errors are written.
+// complain writes an error as all of kre's errors are written. What others have written may be in it.
 func complain(stderr io.Writer, err error) {
-	fmt.Fprintf(stderr, "kre: %s\n", strings.TrimRight(err.Error(), "\n")) //nolint:errcheck // nobody is left to be told
+	fmt.Fprintf(stderr, "kre: %s\n", terminal.Lines(strings.TrimRight(err.Error(), "\n"))) //nolint:errcheck // nobody is left to be told
 }
 
 // version is what the Go toolchain knows about this build.

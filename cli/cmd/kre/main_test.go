@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/konstellation-io/kre/cli/internal/console"
+	"github.com/konstellation-io/kre/cli/internal/terminal/terminaltest"
 )
 
 func line(ctx context.Context, args ...string) (code int, stdout, stderr string) {
@@ -55,4 +56,10 @@ func TestAnErrorOfSeveralLinesIsOneComplaint(t *testing.T) {
 	var out bytes.Buffer
 	complain(&out, errors.New("one\n  two"))
 	require.Equal(t, "kre: one\n  two\n", out.String())
+}
+
+func TestNoComplaintActsOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	complain(&out, errors.New("node a said last: "+terminaltest.Hostile()+"\n"+terminaltest.Hostile()))
+	terminaltest.Harmless(t, out.String(), false)
 }

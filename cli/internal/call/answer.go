@@ -14,11 +14,13 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 )
 
 // answer is what came back from a call that succeeded.
 type answer struct {
-	json      []byte // on one line
+	json      []byte // on one line, fit for a terminal
 	requestID string
 	timing    timing
 }
@@ -46,7 +48,7 @@ func (s *served) call(ctx context.Context, conn *grpc.ClientConn, method protore
 		return nil, fmt.Errorf("write the answer as JSON: %w", err)
 	}
 	return &answer{
-		json:      line.Bytes(),
+		json:      terminal.JSON(line.Bytes()),
 		requestID: requestID(header, trailer),
 		timing:    parseTiming(strings.Join(header.Get(timingKey), "")),
 	}, nil
@@ -73,7 +75,7 @@ const lineWidth = 100
 // write writes the answer to standard output and what is told about it to standard error: beside it on a terminal,
 // below it elsewhere or where it is long.
 func (a *answer) write(s streams) error {
-	about := strings.TrimSpace(a.requestID + "  " + a.timing.String())
+	about := strings.TrimSpace(terminal.Clean(a.requestID + "  " + a.timing.String()))
 	if !s.terminal {
 		if _, err := fmt.Fprintf(s.out, "%s\n", a.json); err != nil || about == "" {
 			return err

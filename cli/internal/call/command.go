@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 )
 
 const (
@@ -191,5 +193,10 @@ func (a *answer) writeJSON(w io.Writer) error {
 		RequestID string          `json:"request_id"`
 		Timing    timing          `json:"timing"`
 	}{a.json, a.requestID, a.timing}
-	return json.NewEncoder(w).Encode(object)
+	content, err := json.Marshal(object)
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "%s\n", terminal.JSON(content))
+	return err
 }

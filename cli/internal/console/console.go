@@ -13,6 +13,7 @@ import (
 
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 )
 
 // Console is what a command reads from and writes to.
@@ -57,9 +58,9 @@ func (c *Console) Color() bool {
 // Printer writes to Out for people.
 func (c *Console) Printer() look.Printer { return look.Printer{Out: c.Out, Color: c.Color()} }
 
-// Tell writes a line to Err: what is beside the answer.
+// Tell writes a line to Err: what is beside the answer. What others have written may be in it.
 func (c *Console) Tell(format string, args ...any) {
-	fmt.Fprintf(c.Err, format+"\n", args...) //nolint:errcheck // nobody is left to be told
+	fmt.Fprintln(c.Err, terminal.Lines(fmt.Sprintf(format, args...))) //nolint:errcheck // nobody is left to be told
 }
 
 // Ask asks for a line.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 )
 
 // crowd is the number of files in a folder from which on they are counted, not listed.
@@ -29,10 +30,10 @@ func (p printer) files(held contents, all bool) {
 			if f.Executable {
 				mark = p.Paint(look.Dim, "  executable")
 			}
-			p.Line("%10s  %s%s", size(f.Size), look.Clean(f.Path), mark)
+			p.Line("%10s  %s%s", size(f.Size), terminal.Clean(f.Path), mark)
 		case !told[folder]:
 			told[folder] = true
-			p.Line("%10s  %s", size(sizes[folder]), look.Clean(strings.TrimPrefix(folder+"/", "./"))+
+			p.Line("%10s  %s", size(sizes[folder]), terminal.Clean(strings.TrimPrefix(folder+"/", "./"))+
 				p.Paint(look.Dim, fmt.Sprintf("  %d files", inFolder[folder])))
 		}
 	}
@@ -40,7 +41,7 @@ func (p printer) files(held contents, all bool) {
 		p.Line("")
 		p.Line("%s", p.Paint(look.Bold, "left out"))
 		for _, each := range held.LeftOut {
-			p.Line("%10s  %s%s", "", look.Clean(each.Path), p.Paint(look.Dim, "  "+each.Reason))
+			p.Line("%10s  %s%s", "", terminal.Clean(each.Path), p.Paint(look.Dim, "  "+each.Reason))
 		}
 	}
 }

@@ -2,6 +2,7 @@
 package inspect
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	"github.com/konstellation-io/kre/krt/archive"
 	"github.com/konstellation-io/kre/krt/manifest"
 )
@@ -109,15 +111,21 @@ func contentsOf(subject *look.Subject) (contents, error) {
 }
 
 func writeJSON(out io.Writer, subject *look.Subject, held contents) error {
-	encoder := json.NewEncoder(out)
+	var document bytes.Buffer
+	encoder := json.NewEncoder(&document)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(struct {
+	err := encoder.Encode(struct {
 		Name     string             `json:"name"` // of the manifest's file
 		Manifest *manifest.Manifest `json:"manifest"`
 		Problems manifest.Problems  `json:"problems"`
 		contents
 	}{subject.Name, subject.Manifest, slices.Concat(manifest.Problems{}, subject.Problems), held})
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(terminal.JSON(document.Bytes()))
+	return err
 }
 
 type printer struct{ look.Printer }
@@ -140,7 +148,7 @@ func (p printer) summary(m *manifest.Manifest) {
 	if m.Proto == "" {
 		p.field("proto", "none: requests and answers are JSON")
 	} else {
-		p.field("proto", look.Clean(m.Proto))
+		p.field("proto", terminal.Clean(m.Proto))
 	}
 	if len(m.Config.Variables) > 0 {
 		p.field("variables", strings.Join(m.Config.Variables, ", "))

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	"github.com/konstellation-io/kre/krt/manifest"
 )
 
@@ -109,7 +110,7 @@ func (t *tree) below(from, indent string) []row {
 
 // facts are what there is to say of a node: how often it runs, its program, and what is not the rule.
 func (t *tree) facts(n manifest.Node) []string {
-	facts := []string{fmt.Sprintf("×%d", n.Replicas), look.Clean(n.Src)}
+	facts := []string{fmt.Sprintf("×%d", n.Replicas), terminal.Clean(n.Src)}
 	if n.Name == t.Exitpoint {
 		facts = append(facts, "answers the caller")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/console"
 	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote/remotetest"
+	"github.com/konstellation-io/kre/cli/internal/terminal/terminaltest"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -183,5 +184,28 @@ func TestSinceIsATimeOrHowLongAgoItWas(t *testing.T) {
 	for _, text := range []string{"-1m", "10", "yesterday", "2026-01-01"} {
 		_, err := parseSince(text, began)
 		require.ErrorContains(t, err, "--since", text)
+	}
+}
+
+func TestNothingThatANodeHasLoggedActsOnATerminal(t *testing.T) {
+	hostile := terminaltest.Hostile()
+	fields, err := structpb.NewStruct(map[string]any{hostile: hostile, "error": hostile, "stack": hostile, "where": hostile})
+	require.NoError(t, err)
+	stream := []*adminv1.LogEntry{
+		{Message: hostile, Node: hostile}, {Message: hostile, Fields: fields, RequestId: hostile, Level: adminv1.LogEntry_ERROR},
+		said(1, "greet", "the end"),
+	}
+	for _, format := range []string{"table", "json", "yaml"} {
+		serve(t, &script{streams: [][]*adminv1.LogEntry{stream}})
+		ctx, cancel := context.WithCancel(t.Context())
+		var out, errs written
+		ended := make(chan error, 1)
+		command := Command{Version: "v1", Follow: true, Lines: 3, Level: "debug", Format: output.Format{Output: format}}
+		go func() { ended <- command.Run(ctx, &console.Console{In: strings.NewReader(""), Out: &out, Err: &errs}) }()
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), "the end") }, time.Minute, 5*time.Millisecond)
+		cancel()
+		require.NoError(t, <-ended)
+		terminaltest.Harmless(t, out.String(), false)
+		terminaltest.Harmless(t, errs.String(), false)
 	}
 }

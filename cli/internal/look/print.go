@@ -3,9 +3,8 @@ package look
 import (
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	"github.com/konstellation-io/kre/krt/manifest"
 )
 
@@ -57,17 +56,7 @@ func (p Printer) problem(before, color string, each manifest.Problem) {
 	if each.Line > 0 {
 		line = p.Paint(Dim, fmt.Sprintf(" (line %d)", each.Line))
 	}
-	p.Line("%s%s%s: %s", p.Paint(color, before), p.Paint(color, Clean(each.Path)), line, Clean(each.Message))
-}
-
-// Clean replaces what would change how a terminal shows text that a stranger wrote.
-func Clean(text string) string {
-	return strings.Map(func(char rune) rune {
-		if unicode.IsControl(char) {
-			return unicode.ReplacementChar
-		}
-		return char
-	}, text)
+	p.Line("%s%s%s: %s", p.Paint(color, before), p.Paint(color, terminal.Clean(each.Path)), line, terminal.Clean(each.Message))
 }
 
 // And is a further count of a list, nothing when it is 0.

@@ -1,6 +1,6 @@
 // Package output is how commands of an engine answer: as a table for people, as JSON or YAML for programs. What programs
 // get of a message is what the REST API answers; a list is an array; of what goes on (a watch, logs) each message is a
-// line of JSON or a document of YAML.
+// line of JSON or a document of YAML. Either may be shown on a terminal: see package terminal.
 package output
 
 import (
@@ -8,10 +8,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 )
 
 // Format says how to answer.
@@ -78,7 +81,7 @@ func (f Format) JSON(w io.Writer, content []byte) error {
 	if err := json.Indent(&pretty, content, "", "  "); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
-	_, err := fmt.Fprintln(w, pretty.String())
+	_, err := fmt.Fprintf(w, "%s\n", terminal.JSON(pretty.Bytes()))
 	return err
 }
 
@@ -94,7 +97,7 @@ func (f Format) Next(w io.Writer, m proto.Message) error {
 		}
 		return writeYAML(w, compact)
 	}
-	_, err = fmt.Fprintln(w, string(compact))
+	_, err = fmt.Fprintf(w, "%s\n", terminal.JSON(compact))
 	return err
 }
 
@@ -114,24 +117,29 @@ func Encode(m proto.Message) ([]byte, error) {
 // writeYAML writes JSON, which is YAML, the way YAML is usually written; the fields keep their order.
 func writeYAML(w io.Writer, compact []byte) error {
 	var node yaml.Node
-	if err := yaml.Unmarshal(compact, &node); err != nil {
+	if err := yaml.Unmarshal(terminal.JSON(compact), &node); err != nil { // which refuses some of what JSON may hold
 		return fmt.Errorf("write the answer: %w", err)
 	}
 	plain(&node)
-	encoder := yaml.NewEncoder(w)
+	var document bytes.Buffer
+	encoder := yaml.NewEncoder(&document)
 	encoder.SetIndent(2)
 	if err := encoder.Encode(&node); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
-	return encoder.Close()
+	if err := encoder.Close(); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	_, err := w.Write(terminal.JSON(document.Bytes()))
+	return err
 }
 
-// plain takes out the style of JSON. Text that some reader of YAML takes for something else stays quoted.
+// plain takes out the style of JSON. Text stays quoted that some reader of YAML takes for something else, or that needs escapes.
 func plain(node *yaml.Node) {
 	style := yaml.Style(0)
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!str" {
 		text, err := yaml.Marshal(node.Value)
-		if err != nil || bytes.HasPrefix(text, []byte{'"'}) || bytes.HasPrefix(text, []byte{'\''}) {
+		if err != nil || terminal.Acts(strings.ReplaceAll(node.Value, "\n", "")) || bytes.HasPrefix(text, []byte{'"'}) || bytes.HasPrefix(text, []byte{'\''}) {
 			style = yaml.DoubleQuotedStyle
 		}
 	}

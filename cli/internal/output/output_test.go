@@ -2,14 +2,18 @@ package output_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/output"
+	"github.com/konstellation-io/kre/cli/internal/terminal/terminaltest"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -68,10 +72,10 @@ func TestATableIsAlignedWhateverItsColours(t *testing.T) {
 		table.Row(output.Plain("%s", "longer\x1b"), output.Plain("%d", 12), output.Plain("%s", ""))
 		lines := table.Lines()
 		if color {
-			require.Equal(t, "é         7  \x1b[32mREADY\x1b[0m", lines[1])
+			require.Equal(t, "é            7  \x1b[32mREADY\x1b[0m", lines[1])
 			continue
 		}
-		require.Equal(t, []string{"NAME      N  STATE", "é         7  READY", "longer\uFFFD  12"}, lines)
+		require.Equal(t, []string{"NAME         N  STATE", "é            7  READY", `longer\x1b  12`}, lines)
 	}
 }
 
@@ -106,4 +110,39 @@ func TestPairsWithoutAValueAreLeftOut(t *testing.T) {
 	var out bytes.Buffer
 	output.Pairs(look.Printer{Out: &out}, "a", "1", "a long name that has none", "", "longer", "2")
 	require.Equal(t, "a       1\nlonger  2\n", out.String())
+}
+
+func TestNothingThatOthersHaveWrittenActsOnATerminal(t *testing.T) {
+	hostile := terminaltest.Hostile()
+	fields, err := structpb.NewStruct(map[string]any{hostile: []any{hostile, "two\nlines " + hostile}})
+	require.NoError(t, err)
+	entry := &adminv1.LogEntry{Node: hostile, Message: hostile, RequestId: "\u202e", Fields: fields}
+	for _, format := range []string{"json", "yaml"} {
+		var all, next bytes.Buffer
+		require.NoError(t, output.Messages(output.Format{Output: format}, &all, []*adminv1.LogEntry{entry}))
+		require.NoError(t, output.Format{Output: format}.Next(&next, entry))
+		terminaltest.Harmless(t, all.String(), false)
+		terminaltest.Harmless(t, next.String(), false)
+		var read struct {
+			Node, Message string
+			Fields        map[string][]string
+		}
+		if format == "json" {
+			require.NoError(t, json.Unmarshal(next.Bytes(), &read))
+		} else {
+			require.NoError(t, yaml.Unmarshal(next.Bytes(), &read))
+		}
+		require.Equal(t, hostile, read.Message, "it says the same")
+		require.Equal(t, map[string][]string{hostile: {hostile, "two\nlines " + hostile}}, read.Fields)
+	}
+
+	for _, color := range []bool{false, true} {
+		var out bytes.Buffer
+		p := look.Printer{Out: &out, Color: color}
+		table := output.NewTable(p, "NAME", "WHY")
+		table.Row(output.Plain("%s", hostile), output.Cell{Text: hostile + "\n" + hostile, Color: look.Red})
+		table.Print()
+		output.Pairs(p, "why", hostile)
+		terminaltest.Harmless(t, out.String(), color)
+	}
 }

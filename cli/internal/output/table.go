@@ -13,11 +13,15 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
 // Cell is text in a colour.
 type Cell struct{ Text, Color string }
+
+// clean is the text for a terminal, on which it takes as many columns as it has characters.
+func (c Cell) clean() string { return strings.ReplaceAll(terminal.Clean(c.Text), "\t", " ") }
 
 // Plain is text in no colour.
 func Plain(format string, args ...any) Cell { return Cell{Text: fmt.Sprintf(format, args...)} }
@@ -66,7 +70,7 @@ func (t *Table) Lines() []string {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(look.Clean(cell.Text)))
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell.clean()))
 		}
 	}
 	left := t.leftOut()
@@ -77,7 +81,7 @@ func (t *Table) Lines() []string {
 			if left[i] {
 				continue
 			}
-			text := look.Clean(cell.Text)
+			text := cell.clean()
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
 			if t.right[i] {
 				b.WriteString(pad)
@@ -235,7 +239,7 @@ func Pairs(p look.Printer, pairs ...string) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			pad := strings.Repeat(" ", width-utf8.RuneCountInString(pairs[i])+2)
-			p.Line("%s%s%s", p.Paint(look.Dim, pairs[i]), pad, look.Clean(pairs[i+1]))
+			p.Line("%s%s%s", p.Paint(look.Dim, pairs[i]), pad, terminal.Clean(pairs[i+1]))
 		}
 	}
 }

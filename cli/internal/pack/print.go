@@ -10,6 +10,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	"github.com/konstellation-io/kre/krt/archive"
 )
 
@@ -40,7 +41,7 @@ func writeLeftOut(p look.Printer, left []archive.LeftOut) {
 			more = fmt.Sprintf(" and %d more", len(names)-listed)
 			names = names[:listed]
 		}
-		p.Line("left out: %s%s %s", strings.Join(names, ", "), more, p.Paint(look.Dim, "("+reason+")"))
+		p.Line("left out: %s%s %s", terminal.Clean(strings.Join(names, ", ")), more, p.Paint(look.Dim, "("+reason+")"))
 	}
 }
 

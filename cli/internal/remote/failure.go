@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -38,15 +39,15 @@ func (f *Failure) Error() string {
 		message = code.Code(f.Status.Code()).String() + ": " + message
 	}
 	first, rest, _ := strings.Cut(message, "\n")
-	lines := []string{"cannot " + f.Tried + ": " + look.Clean(first)}
+	lines := []string{"cannot " + f.Tried + ": " + terminal.Clean(first)}
 	for line := range strings.SplitSeq(rest, "\n") {
 		if strings.TrimSpace(line) != "" {
-			lines = append(lines, "  "+look.Clean(line))
+			lines = append(lines, "  "+terminal.Clean(line))
 		}
 	}
 	for _, field := range f.Fields {
 		if !strings.Contains(message, field.GetDescription()) { // of one wrong field the sentence tells already
-			lines = append(lines, "  "+look.Clean(place(field)))
+			lines = append(lines, "  "+terminal.Clean(place(field)))
 		}
 	}
 	if f.Advice != "" {

@@ -79,7 +79,7 @@ func TestAFailureIsASentenceItsFieldsAndWhatToDo(t *testing.T) {
 		"nobody": {
 			codes.Unavailable, "connection refused", nil, "cannot try: no engine answers at kre.example:7081\n" + remote.Elsewhere,
 		},
-		"what would move the cursor": {codes.Internal, "a\x1b[2Jb", nil, "cannot try: a\uFFFD[2Jb"},
+		"what would move the cursor": {codes.Internal, "a\x1b[2Jb", nil, "cannot try: a\\x1b[2Jb"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -79,7 +80,7 @@ func ready(ctx context.Context, e *remote.Engine, con *console.Console, r *admin
 			return true, nil
 		case adminv1.Runtime_ERROR:
 			return false, fmt.Errorf("runtime %s was created, but is not ready: %s\nThe engine goes on trying: kre runtime get %s",
-				remote.Last(r.GetName()), look.Clean(r.GetStateReason()), remote.Last(r.GetName()))
+				remote.Last(r.GetName()), terminal.Clean(r.GetStateReason()), remote.Last(r.GetName()))
 		}
 		found, err := get(ctx, e, r.GetName())
 		if err != nil {

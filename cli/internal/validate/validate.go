@@ -2,15 +2,18 @@
 package validate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	"github.com/konstellation-io/kre/krt/manifest"
 )
 
@@ -80,8 +83,13 @@ func (c *Command) json(out io.Writer, subject *look.Subject, err error) error {
 		}
 		err = subject.Refusal()
 	}
-	encoder := json.NewEncoder(out)
+	var document bytes.Buffer
+	encoder := json.NewEncoder(&document)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
-	return errors.Join(encoder.Encode(r), err)
+	if err := encoder.Encode(r); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	_, writeErr := out.Write(terminal.JSON(document.Bytes()))
+	return errors.Join(writeErr, err)
 }

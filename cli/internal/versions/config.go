@@ -15,6 +15,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote"
 	"github.com/konstellation-io/kre/cli/internal/run/dotenv"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -232,7 +233,7 @@ func (i *ConfigImport) Run(ctx context.Context, con *console.Console) error {
 		return fmt.Errorf("%s sets nothing that %s declares (%s)", filepath.Base(i.EnvFile), remote.Last(name), strings.Join(declared, ", "))
 	}
 	if len(values) > 0 {
-		con.Tell("left out, because the version does not declare it: %s", look.Clean(strings.Join(slices.Sorted(maps.Keys(values)), ", ")))
+		con.Tell("left out, because the version does not declare it: %s", terminal.Clean(strings.Join(slices.Sorted(maps.Keys(values)), ", ")))
 	}
 	return updateConfig(ctx, e, con, i.Format, name, request)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/pack"
 	"github.com/konstellation-io/kre/cli/internal/remote"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -62,7 +63,7 @@ func (c *Create) Run(ctx context.Context, con *console.Console) error {
 	p := con.Printer()
 	p.Line("%s version %s is there", p.Paint(look.Green, "✓"), name)
 	for _, warning := range made.GetWarnings() {
-		con.Tell("warning: %s", look.Clean(warning))
+		con.Tell("warning: %s", terminal.Clean(warning))
 	}
 	if missing := made.GetMissingConfig(); len(missing) > 0 {
 		con.Tell("Before it can start: kre version config set %s %s=VALUE", name, strings.Join(missing, "=VALUE "))

@@ -6,6 +6,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/console"
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/output"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -52,10 +53,10 @@ func (n *Nodes) Run(ctx context.Context, con *console.Console) error {
 	}
 	for _, node := range all {
 		for _, warning := range node.GetWarnings() {
-			p.Line("%s %s: %s", p.Paint(look.Yellow, "warning:"), look.Clean(node.GetName()), look.Clean(warning))
+			p.Line("%s %s: %s", p.Paint(look.Yellow, "warning:"), terminal.Clean(node.GetName()), terminal.Clean(warning))
 		}
 		if line := node.GetLastLogLine(); line != "" && node.GetState() == adminv1.Node_FAILED {
-			p.Line("%s said last: %s", look.Clean(node.GetName()), look.Clean(line))
+			p.Line("%s said last: %s", terminal.Clean(node.GetName()), terminal.Clean(line))
 		}
 	}
 	return nil

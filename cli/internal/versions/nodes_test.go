@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/konstellation-io/kre/cli/internal/output"
+	"github.com/konstellation-io/kre/cli/internal/terminal/terminaltest"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -72,4 +74,27 @@ warning: entrypoint: 12 calls of workflow estimate ended without an answer in th
 			require.LessOrEqual(t, utf8.RuneCountInString(line), 100)
 		}
 	}
+}
+
+func TestNothingThatANodeSaysActsOnATerminal(t *testing.T) {
+	hostile := terminaltest.Hostile()
+	failed := version(adminv1.Version_ERROR)
+	failed.StateReason = hostile + "\n" + hostile
+	e := &engine{looks: []*adminv1.Version{failed}, nodes: []*adminv1.Node{{
+		Workflow: hostile, Name: hostile, State: adminv1.Node_FAILED, Reason: hostile + "\n" + hostile, LastLogLine: hostile,
+		Warnings: []string{hostile}, Replicas: []*adminv1.Node_Replica{{State: adminv1.Node_FAILED, Reason: hostile}},
+	}}}
+	con, out, errs := e.serve(t)
+	start := Start{}
+	start.Name = "v1"
+	err := start.Run(t.Context(), con)
+	require.ErrorContains(t, err, "begin")
+	terminaltest.Harmless(t, err.Error(), false)
+	for _, format := range []string{"table", "json", "yaml"} {
+		nodes := Nodes{Format: output.Format{Output: format}}
+		nodes.Name = "v1"
+		require.NoError(t, nodes.Run(t.Context(), con))
+	}
+	terminaltest.Harmless(t, out.String(), false)
+	terminaltest.Harmless(t, errs.String(), false)
 }

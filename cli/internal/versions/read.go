@@ -10,6 +10,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -104,7 +105,7 @@ func show(p look.Printer, v *adminv1.Version) {
 		"created", output.Clock(v.GetCreateTime())+" by "+v.GetCreator(), "size", output.Size(v.GetSizeBytes()), "digest", v.GetDigest())
 	for _, workflow := range v.GetWorkflows() {
 		p.Line("")
-		p.Line("%s answers %s", p.Paint(look.Bold, look.Clean(workflow.GetName())), look.Clean(workflow.GetRpc()))
+		p.Line("%s answers %s", p.Paint(look.Bold, terminal.Clean(workflow.GetName())), terminal.Clean(workflow.GetRpc()))
 		table := output.NewTable(p, "  NODE", "SUBSCRIBES TO", "REPLICAS", "SRC")
 		for _, node := range workflow.GetNodes() {
 			name := "  " + node.GetName()
@@ -117,7 +118,7 @@ func show(p look.Printer, v *adminv1.Version) {
 		table.Print()
 	}
 	for _, warning := range v.GetWarnings() {
-		p.Line("%s %s", p.Paint(look.Yellow, "warning:"), look.Clean(warning))
+		p.Line("%s %s", p.Paint(look.Yellow, "warning:"), terminal.Clean(warning))
 	}
 }
 
@@ -152,7 +153,7 @@ func (d *Docs) Run(ctx context.Context, con *console.Console) error {
 	}
 	var clean strings.Builder
 	for line := range strings.SplitSeq(strings.TrimRight(docs.GetMarkdown(), "\n"), "\n") {
-		clean.WriteString(look.Clean(strings.ReplaceAll(strings.TrimRight(line, "\r"), "\t", "    ")) + "\n")
+		clean.WriteString(terminal.Clean(strings.ReplaceAll(strings.TrimRight(line, "\r"), "\t", "    ")) + "\n")
 	}
 	_, err = fmt.Fprint(con.Out, clean.String())
 	return err

@@ -207,7 +207,7 @@ func TestAVersionThatEndsInErrorIsExplainedEvenWithoutItsLogs(t *testing.T) {
 	con, out, _ := e.serve(t)
 	command := Start{}
 	command.Name = "v1"
-	require.EqualError(t, command.Run(t.Context(), con), "cannot start v1: node a ended\n  a: it ended with code 3\n    no\uFFFD model\n"+
+	require.EqualError(t, command.Run(t.Context(), con), "cannot start v1: node a ended\n  a: it ended with code 3\n    no\\x1b model\n"+
 		"The engine goes on trying. kre logs v1 tells more; kre version stop v1 gives it up.")
 	require.Empty(t, out)
 }

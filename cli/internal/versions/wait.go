@@ -10,8 +10,8 @@ import (
 
 	"github.com/konstellation-io/kre/cli/internal/console"
 	"github.com/konstellation-io/kre/cli/internal/logs"
-	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/remote"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -74,7 +74,7 @@ const lastLines = 10
 // failed is what did not succeed, and why, of a version that is in ERROR: each failed node with its reason and what it logged last.
 func (w *waiter) failed(ctx context.Context, v *adminv1.Version, what string) error {
 	version := remote.Last(w.name)
-	lines := []string{what + ": " + look.Clean(v.GetStateReason())}
+	lines := []string{what + ": " + terminal.Clean(v.GetStateReason())}
 	all, err := nodes(ctx, w.engine, w.name)
 	if err != nil {
 		lines = append(lines, err.Error())
@@ -83,7 +83,7 @@ func (w *waiter) failed(ctx context.Context, v *adminv1.Version, what string) er
 		if node.GetState() != adminv1.Node_FAILED {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("  %s: %s", look.Clean(node.GetName()), look.Clean(node.GetReason())))
+		lines = append(lines, fmt.Sprintf("  %s: %s", terminal.Clean(node.GetName()), terminal.Clean(node.GetReason())))
 		for _, line := range w.lastWords(ctx, node) {
 			lines = append(lines, "    "+line)
 		}
@@ -105,7 +105,7 @@ func (w *waiter) lastWords(ctx context.Context, node *adminv1.Node) []string {
 	}
 	if err != nil || len(lines) == 0 { // the logs may lag behind, or not be readable now
 		if last := node.GetLastLogLine(); last != "" {
-			return []string{look.Clean(last)}
+			return []string{terminal.Clean(last)}
 		}
 		return nil
 	}
@@ -144,7 +144,7 @@ func (p *progress) now(v *adminv1.Version, all []*adminv1.Node) {
 			ready++
 			continue
 		}
-		rest = append(rest, look.Clean(node.GetName())+" "+node.GetState().String())
+		rest = append(rest, terminal.Clean(node.GetName())+" "+node.GetState().String())
 	}
 	text := fmt.Sprintf("%s %s %.1f s", p.name, v.GetState(), time.Since(p.since).Seconds())
 	if len(all) > 0 {
@@ -173,9 +173,9 @@ func (p *progress) changes(v *adminv1.Version, all []*adminv1.Node) {
 		before, known := p.nodes[key]
 		p.nodes[key] = node.GetState()
 		if known && before != node.GetState() || node.GetState() == adminv1.Node_FAILED && !known {
-			line := fmt.Sprintf("  %s %s", look.Clean(node.GetName()), node.GetState())
+			line := fmt.Sprintf("  %s %s", terminal.Clean(node.GetName()), node.GetState())
 			if reason := node.GetReason(); reason != "" {
-				line += ": " + look.Clean(reason)
+				line += ": " + terminal.Clean(reason)
 			}
 			p.con.Tell("%s", line)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/konstellation-io/kre/cli/internal/look"
 	"github.com/konstellation-io/kre/cli/internal/output"
 	"github.com/konstellation-io/kre/cli/internal/remote"
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -123,8 +124,8 @@ func reached(until string, v *adminv1.Version) bool {
 func (w *watched) lines(event *adminv1.WatchRuntimeResponse, versions []*adminv1.Version) {
 	p := w.con.Printer()
 	line := func(name string, state output.Cell, why string) {
-		text := strings.TrimRight(fmt.Sprintf("%s  %s  %s  %s", p.Paint(look.Dim, time.Now().Format("15:04:05")), look.Clean(name),
-			p.Paint(state.Color, state.Text), look.Clean(why)), " ")
+		text := strings.TrimRight(fmt.Sprintf("%s  %s  %s  %s", p.Paint(look.Dim, time.Now().Format("15:04:05")), terminal.Clean(name),
+			p.Paint(state.Color, state.Text), terminal.Clean(why)), " ")
 		p.Line("%s", text)
 	}
 	for _, v := range versions {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 )
 
 // shortID is how much of the end of a request id is shown. Its beginning is the time: the same for minutes.
@@ -49,7 +51,8 @@ func parse(line string) (record, bool) {
 }
 
 // render is the record for people: one line, and more where it holds a stack or text of several lines.
-func (r record) render(attempts int, paint func(color, text string) string) []string {
+func (r record) render(attempts int, colors bool, paint func(color, text string) string) []string {
+	clean := func(text string) string { return terminal.Colors(text, colors) }
 	level := strings.ToUpper(r.Level)
 	color := ""
 	switch level {
@@ -60,12 +63,12 @@ func (r record) render(attempts int, paint func(color, text string) string) []st
 	case "DEBUG":
 		color = dim
 	}
-	words := []string{paint(color, level)}
+	words := []string{paint(color, terminal.Clean(level))}
 	if r.RequestID != "" {
-		words = append(words, paint(dim, clean(r.RequestID[max(0, len(r.RequestID)-shortID):])))
+		words = append(words, paint(dim, terminal.Clean(r.RequestID[max(0, len(r.RequestID)-shortID):])))
 	}
 	if r.Where != "" {
-		words = append(words, clean(r.Where))
+		words = append(words, terminal.Clean(r.Where))
 	}
 	text, stack := r.Message, strings.TrimRight(r.Stack, "\n")
 	attempt, of, failed := failedAttempt(text)
@@ -82,7 +85,7 @@ func (r record) render(attempts int, paint func(color, text string) string) []st
 	default:
 		text += ": " + r.Error
 	}
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), "\n")
 	if lines[0] != "" {
 		words = append(words, clean(lines[0]))
 	}
@@ -130,35 +133,8 @@ func pairs(fields map[string]any) []string {
 		} else if text == "" || strings.ContainsFunc(text, func(c rune) bool { return unicode.IsSpace(c) || c == '"' || c == '=' }) {
 			text = strconv.Quote(text)
 		}
-		words = append(words, clean(key)+"="+clean(text))
+		words = append(words, terminal.Clean(key)+"="+terminal.Clean(text))
 	}
 	slices.Sort(words)
 	return words
-}
-
-// clean takes out what would move the cursor or ring the bell; colours of a node's own stay.
-func clean(text string) string {
-	if !strings.ContainsFunc(text, moves) {
-		return text
-	}
-	var b strings.Builder
-	for i, c := range text {
-		if c == '\x1b' && !isColor(text[i:]) || c != '\x1b' && moves(c) {
-			continue
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}
-
-func moves(c rune) bool { return c != '\t' && unicode.IsControl(c) }
-
-// isColor tells whether text begins with a sequence that sets a colour: ESC [ digits and semicolons m.
-func isColor(text string) bool {
-	rest, ok := strings.CutPrefix(text, "\x1b[")
-	if !ok {
-		return false
-	}
-	rest = strings.TrimLeft(rest, "0123456789;")
-	return strings.HasPrefix(rest, "m")
 }

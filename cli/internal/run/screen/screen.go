@@ -1,5 +1,5 @@
 // Package screen writes what `kre run` shows: its own notices and the logs of all nodes, interleaved, each line behind
-// the name of who said it.
+// the name of who said it. Nothing of that is trusted: see package terminal.
 package screen
 
 import (
@@ -10,13 +10,15 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/konstellation-io/kre/cli/internal/terminal"
 )
 
 // Options of a Screen.
 type Options struct {
 	Out   io.Writer
 	Color bool
-	JSON  bool // log lines are passed on as they come, and notices are such lines too
+	JSON  bool // log lines are passed on as they came, but for what a terminal would act on; notices are such lines too
 	// Attempts is how often a message is tried at most, by name of the node; for the logs of failed ones.
 	Attempts func(who string) int
 }
@@ -72,6 +74,7 @@ func (s *Screen) notice(level, who, text string) {
 	}
 	text = strings.TrimRight(text, "\n")
 	for i, line := range strings.Split(text, "\n") {
+		line = terminal.Clean(line)
 		switch level {
 		case "error":
 			line = s.paint(red, line)
@@ -95,7 +98,7 @@ func (s *Screen) json(level, who, text string) {
 		About   string `json:"about"`
 	}{time.Now().UTC().Format(time.RFC3339Nano), level, text, "kre", who})
 	if err == nil { // strings always encode
-		s.write(string(line) + "\n")
+		s.write(string(terminal.JSON(line)) + "\n")
 	}
 }
 
@@ -104,14 +107,18 @@ func (s *Screen) Log(who, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.options.JSON {
-		s.write(text + "\n")
+		if json.Valid([]byte(text)) {
+			s.write(string(terminal.JSON([]byte(text))) + "\n")
+		} else {
+			s.write(terminal.Clean(text) + "\n")
+		}
 		return
 	}
 	attempts := 0
 	if s.options.Attempts != nil {
 		attempts = s.options.Attempts(who)
 	}
-	for i, line := range render(text, attempts, s.paint) {
+	for i, line := range render(text, attempts, s.options.Color, s.paint) {
 		if i == 0 {
 			s.line(who, line)
 		} else {
@@ -122,21 +129,21 @@ func (s *Screen) Log(who, text string) {
 
 // Render is a line that a process printed as Log shows it, without name and colours.
 func Render(text string) []string {
-	return render(text, 0, func(_, text string) string { return text })
+	return render(text, 0, false, func(_, text string) string { return text })
 }
 
-func render(text string, attempts int, paint func(color, text string) string) []string {
+func render(text string, attempts int, colors bool, paint func(color, text string) string) []string {
 	if r, ok := parse(text); ok {
-		return r.render(attempts, paint)
+		return r.render(attempts, colors, paint)
 	}
-	return []string{clean(text)}
+	return []string{terminal.Colors(strings.TrimSuffix(text, "\r"), colors)}
 }
 
 func (s *Screen) line(who, text string) { s.write(strings.TrimRight(s.prefix(who)+text, " ") + "\n") }
 
 func (s *Screen) prefix(who string) string {
 	pad := max(0, s.width-utf8.RuneCountInString(who))
-	return s.paint(s.color(who), who) + strings.Repeat(" ", pad+2)
+	return s.paint(s.color(who), terminal.Clean(who)) + strings.Repeat(" ", pad+2)
 }
 
 // write writes to a terminal or a pipe; one that is gone is nothing a running version should end for.

@@ -3,12 +3,14 @@ package screen_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/konstellation-io/kre/cli/internal/run/screen"
+	"github.com/konstellation-io/kre/cli/internal/terminal/terminaltest"
 )
 
 func show(o screen.Options, do func(s *screen.Screen)) string {
@@ -56,7 +58,7 @@ func TestLogLinesAreRenderedForPeople(t *testing.T) {
 		"broken JSON":           {`{"level":"info","message":`, "greet  {\"level\":\"info\",\"message\":\n"},
 		"nothing":               {``, "greet\n"},
 		"no cursor is moved": {
-			"a\x1b[2Jb\x07c\x1b[31mred\x1b[0m\td", "greet  a[2Jbc\x1b[31mred\x1b[0m\td\n",
+			"a\x1b[2Jb\x07c\x1b[31mred\x1b[0m\td", `greet  a\x1b[2Jb\x07cred` + "\td\n",
 		},
 	}
 	for name, test := range tests {
@@ -101,4 +103,45 @@ func TestInJSONLinesArePassedOnAndNoticesAreSuchLines(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(strings.TrimPrefix(got, passedOn)), &notice))
 	delete(notice, "time")
 	require.Equal(t, map[string]any{"level": "info", "message": "ready", "logger": "kre", "about": "greet"}, notice)
+}
+
+func TestNothingThatANodePrintsActsOnATerminal(t *testing.T) {
+	hostile := terminaltest.Hostile()
+	record := func(fields map[string]any) string {
+		all := map[string]any{"level": "error", "message": "m"}
+		maps.Copy(all, fields)
+		line, err := json.Marshal(all)
+		require.NoError(t, err)
+		return string(line)
+	}
+	lines := []string{
+		hostile, hostile + "\x9b31m\xff", hostile + "\r", `{"level":"` + hostile, "{\"level\":\"info\",\"message\":\"\u009b2J\u202e\"}\r",
+		record(map[string]any{"level": hostile}), record(map[string]any{"message": hostile + "\r\n" + hostile}),
+		record(map[string]any{"request_id": hostile}), record(map[string]any{"where": hostile}), record(map[string]any{"error": hostile}),
+		record(map[string]any{"stack": hostile + "\n" + hostile, "error": hostile}),
+		record(map[string]any{hostile: hostile, "n": map[string]any{hostile: []string{hostile}}}),
+	}
+	for _, line := range lines {
+		for _, o := range []screen.Options{{}, {Color: true}, {JSON: true}} {
+			terminaltest.Harmless(t, show(o, func(s *screen.Screen) {
+				s.Log("greet", line)
+				s.Log(hostile, line)
+				s.Say(hostile, "%s", line)
+				s.Fail("greet", "it said last: %s", line)
+			}), o.Color)
+		}
+		terminaltest.Harmless(t, strings.Join(screen.Render(line), "\n"), false)
+	}
+}
+
+func TestColoursOfANodeEndWithItsLine(t *testing.T) {
+	line := "\x1b[31mred"
+	require.Equal(t, "\x1b[36ma\x1b[0m  \x1b[31mred\x1b[0m\n", show(screen.Options{Color: true}, func(s *screen.Screen) { s.Log("a", line) }))
+	require.Equal(t, "a  red\n", show(screen.Options{}, func(s *screen.Screen) { s.Log("a", line) }))
+}
+
+func TestInJSONALineSaysTheSame(t *testing.T) {
+	line, err := json.Marshal(map[string]string{"message": terminaltest.Hostile()})
+	require.NoError(t, err)
+	require.JSONEq(t, string(line), show(screen.Options{JSON: true}, func(s *screen.Screen) { s.Log("a", string(line)) }))
 }
