@@ -38,6 +38,7 @@ const (
 	headerReplica  = "Kre-Replica"
 	headerCut      = "Kre-Cut"      // bytes
 	headerEncoding = "Kre-Encoding" // gzip: the line is compressed
+	headerUndated  = "Kre-Undated"  // true: the time that the line tells is not believed
 )
 
 // LogOptions bound what is kept.
@@ -154,7 +155,10 @@ func (l *Logs) Last(ctx context.Context, version, process string) (logbook.Posit
 		if err != nil {
 			return logbook.Position{}, fmt.Errorf("read line %d of stream %s: its offset: %w", last.Sequence, logStream, err)
 		}
-		return logbook.Position{Sequence: last.Sequence, File: last.Header.Get(headerFile), Offset: offset}, nil
+		line := lineOf(last.Subject, last.Sequence, last.Time, last.Header, last.Data)
+		return logbook.Position{
+			Sequence: last.Sequence, File: last.Header.Get(headerFile), Offset: offset, Time: line.Entry().Time,
+		}, nil
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		l.gone(err)
 		return logbook.Position{}, l.b.fault(err, "find the last line of %s", process)
@@ -303,6 +307,9 @@ func messageOf(record logbook.Record, limit int) *nats.Msg {
 	if record.Replica != 0 {
 		set(headerReplica, strconv.Itoa(record.Replica))
 	}
+	if record.Undated {
+		set(headerUndated, "true")
+	}
 	if record.Cut != 0 {
 		set(headerCut, strconv.FormatInt(record.Cut, 10))
 	}
@@ -323,7 +330,7 @@ func lineOf(subject string, sequence uint64, stored time.Time, header nats.Heade
 			Version: version, Name: process, Replica: replica,
 			Workflow: header.Get(headerWorkflow), Node: cmp.Or(header.Get(headerNode), process),
 		},
-		Sequence: sequence, Stored: stored, Text: data, Cut: cut,
+		Sequence: sequence, Stored: stored, Text: data, Cut: cut, Undated: header.Get(headerUndated) != "",
 	}
 }
 

@@ -48,7 +48,7 @@ var known = map[string]Level{
 }
 
 // Entry reads the line: a JSON object with a text as its message says what it says; any other text is a message of level
-// Info from when it was read. No line is of a later time than it was stored.
+// Info from when it was read. No line is of a later time than it was stored. A time that is not believed stays among the fields.
 func (l Line) Entry() Entry {
 	entry := Entry{Time: l.Stored, Level: Info, Workflow: l.Workflow, Node: l.Node, Replica: l.Replica}
 	fields, message, ok := structured(l.Text)
@@ -60,8 +60,9 @@ func (l Line) Entry() Entry {
 		return entry
 	}
 	entry.Message = message
-	if told, ok := timeOf(fields); ok && told.Before(l.Stored) {
+	if told, ok := timeOf(fields); ok && !l.Undated && !told.After(l.Stored) {
 		entry.Time = told
+		delete(fields, "time")
 	}
 	if name, ok := fields["level"].(string); ok {
 		if level, ok := known[strings.ToLower(name)]; ok {
@@ -69,7 +70,7 @@ func (l Line) Entry() Entry {
 		}
 	}
 	entry.RequestID, _ = fields["request_id"].(string)
-	for _, told := range []string{"time", "level", "message", "workflow", "node", "request_id"} {
+	for _, told := range []string{"level", "message", "workflow", "node", "request_id"} {
 		delete(fields, told)
 	}
 	if len(fields) > 0 {
@@ -127,7 +128,7 @@ func timeOf(fields map[string]any) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	told, err := time.Parse(time.RFC3339Nano, text)
-	return told, err == nil
+	return told, err == nil && !told.IsZero()
 }
 
 // Plain is the text of a line for people: of a JSON object, cut or whole, its message and error, of anything else the line

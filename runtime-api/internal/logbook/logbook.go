@@ -27,6 +27,7 @@ type Line struct {
 	Stored   time.Time // when it was read and stored
 	Text     []byte    // as the process wrote it, without its end
 	Cut      int64     // bytes that were cut off its end
+	Undated  bool      // the time that it tells is not believed
 }
 
 // Record is a line that is to be stored.
@@ -34,10 +35,12 @@ type Record struct {
 	Process
 	Text   []byte
 	Cut    int64
-	Time   time.Time // that the line tells; zero: it tells none
+	Time   time.Time // that the line tells; zero: it tells none, or one that is not believed
 	File   string    // names the file that it was read from for good; see Position
 	Offset int64     // in the file, after the line
 	After  uint64    // sequence of the process's last stored line; looked at in the first record of each process
+
+	Undated bool // the line tells a time that is not believed
 }
 
 // Position is how far what a process logs has been stored.
@@ -45,6 +48,7 @@ type Position struct {
 	Sequence uint64 // of its last line that is still stored; 0: there is none
 	File     string // that the position is in; empty: nothing is known
 	Offset   int64
+	Time     time.Time // of that line; zero: there is none
 }
 
 // Positions are offsets in the log files of a version, by the names of its processes.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,6 +19,8 @@ const (
 	chunk = 256 << 10
 	// unfinished is how long a last line may go without its end before it is taken as it is.
 	unfinished = time.Second
+	// held is how long a program may keep a line to itself after the time that the line tells.
+	held = time.Minute
 )
 
 // logFile is the log of a process that is being followed. Its methods are called one at a time.
@@ -41,6 +44,7 @@ type logFile struct {
 	cut     int64  // bytes of it that are not
 	order   time.Time
 	grown   time.Time // when it last did
+	since   time.Time // what has not been read was printed then or later; zero: nobody knows
 	more    bool      // there was more to read than was
 }
 
@@ -61,6 +65,9 @@ func (f *logFile) at(offset int64) {
 // position takes up a position that was stored. It may be further on than the file's own, where somebody else has stored.
 func (f *logFile) position(p logbook.Position) error {
 	f.after = p.Sequence
+	if !f.known {
+		f.since = f.began(p)
+	}
 	switch same := p.File == f.birth; {
 	case !f.known && same:
 		f.at(p.Offset)
@@ -76,6 +83,23 @@ func (f *logFile) position(p logbook.Position) error {
 	}
 	f.known = true
 	return nil
+}
+
+// began is when what has not been read can have been printed first: after the line before it or, where that is not known any
+// more, since there are logs of the version.
+func (f *logFile) began(p logbook.Position) time.Time {
+	if p.File == f.birth && !p.Time.IsZero() {
+		return p.Time
+	}
+	var began time.Time
+	if info, err := os.Stat(filepath.Join(filepath.Dir(f.path), birthFile)); err == nil {
+		began = info.ModTime()
+	}
+	// Who names the log files may have come after the process.
+	if record, err := proc.ReadRecord(f.state); err == nil && !record.Started.IsZero() && record.Started.Before(began) {
+		began = record.Started
+	}
+	return began
 }
 
 // skip drops what is in the queue up to an offset.
@@ -108,13 +132,20 @@ func (f *logFile) fill(now time.Time) error {
 		f.at(0)
 		return nil
 	case size == f.scanned:
+		f.since = now
 		if f.pending() && now.Sub(f.grown) >= unfinished {
 			f.end()
 		}
 		return nil
 	}
 	f.grown = now
-	return f.read()
+	if err := f.read(); err != nil {
+		return err
+	}
+	if !f.more {
+		f.since = now
+	}
+	return nil
 }
 
 func (f *logFile) read() error {
@@ -172,15 +203,20 @@ func (f *logFile) end() {
 	if long := len(f.line) - logbook.MaxText; long > 0 && !logbook.IsRecord(f.line) {
 		f.line, f.cut = slices.Clone(f.line[:logbook.MaxText]), f.cut+int64(long)
 	}
-	told := logbook.TimeOf(f.line)
+	told, undated := logbook.TimeOf(f.line), false
+	if !told.IsZero() && told.Before(f.since.Add(-held)) {
+		told, undated = time.Time{}, true
+	}
 	switch {
+	case told.After(f.grown):
+		f.order = f.grown
 	case !told.IsZero():
 		f.order = told
 	case f.order.IsZero():
 		f.order = f.grown
 	}
 	f.queue = append(f.queue, timed{order: f.order, Record: logbook.Record{
-		Process: f.process, Text: f.line, Cut: f.cut, Time: told, File: f.birth, Offset: f.scanned,
+		Process: f.process, Text: f.line, Cut: f.cut, Time: told, Undated: undated, File: f.birth, Offset: f.scanned,
 	}})
 	f.bytes += len(f.line)
 	f.line, f.cut = nil, 0
