@@ -24,18 +24,9 @@ const (
 
 // Span implements logbook.Store: a line is stored after the time that it tells, but not much later than any line before.
 func (l *Logs) Span(ctx context.Context, version string, start, end time.Time) (first, next uint64, err error) {
-	at, err := l.open(ctx)
+	info, err := l.info(ctx)
 	if err != nil {
 		return 0, 0, err
-	}
-	var info *jetstream.StreamInfo
-	err = l.b.call(ctx, func(ctx context.Context) (err error) {
-		info, err = at.stream.Info(ctx)
-		return err
-	})
-	if err != nil {
-		l.gone(err)
-		return 0, 0, l.b.fault(err, "look at stream %s", logStream)
 	}
 	first, next = max(info.State.FirstSeq, 1), info.State.LastSeq+1
 	if !start.IsZero() {

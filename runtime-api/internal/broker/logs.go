@@ -38,13 +38,14 @@ const (
 	headerReplica  = "Kre-Replica"
 	headerCut      = "Kre-Cut"      // bytes
 	headerEncoding = "Kre-Encoding" // gzip: the line is compressed
+	headerTotal    = "Kre-Total"    // bytes that its version has stored up to it, itself included; only differences mean anything
 	headerUndated  = "Kre-Undated"  // true: the time that the line tells is not believed
 )
 
 // LogOptions bound what is kept.
 type LogOptions struct {
 	MaxAge   time.Duration // of a line
-	MaxBytes int64         // of all
+	MaxBytes int64         // of all; where it is not enough, of those that have most: see shares
 }
 
 // Logs keeps lines in a stream, each under the subject logs.<version>.<process>, and positions in a bucket. Both are made
@@ -56,6 +57,8 @@ type Logs struct {
 	mu   sync.Mutex
 	kept *kept // nil: to be looked for
 	late lateness
+
+	shares shares
 }
 
 // kept is where everything is kept.
@@ -227,9 +230,14 @@ func (l *Logs) Append(ctx context.Context, records []logbook.Record) (uint64, er
 	if err := l.admitLateness(ctx, records); err != nil {
 		return 0, err
 	}
+	batch := batchOf(records, int(l.b.conn.MaxPayload()))
+	stored, err := l.admit(ctx, batch)
+	if err != nil {
+		return 0, err
+	}
 	var ack *nats.Msg
-	err := l.b.call(ctx, func(ctx context.Context) (err error) {
-		ack, err = l.publish(ctx, records)
+	err = l.b.call(ctx, func(ctx context.Context) (err error) {
+		ack, err = l.publish(ctx, batch)
 		return err
 	})
 	if err != nil {
@@ -244,6 +252,7 @@ func (l *Logs) Append(ctx context.Context, records []logbook.Record) (uint64, er
 		return 0, fmt.Errorf("store lines: read the broker's answer: %w", err)
 	}
 	if answer.Error == nil {
+		stored()
 		return answer.Sequence, nil
 	}
 	switch answer.Error.ErrorCode {
@@ -256,32 +265,37 @@ func (l *Logs) Append(ctx context.Context, records []logbook.Record) (uint64, er
 // codeWrongLastSequenceConstant is answered while a message of the same subject is being stored.
 const codeWrongLastSequenceConstant jetstream.ErrorCode = 10164
 
-// publish sends the records and returns the answer to the last, which is for all.
-func (l *Logs) publish(ctx context.Context, records []logbook.Record) (*nats.Msg, error) {
+// batchOf are the records' messages, which are stored together or not at all.
+func batchOf(records []logbook.Record, limit int) []*nats.Msg {
 	batch, seen := nuid.Next(), make(map[string]bool)
-	limit := int(l.b.conn.MaxPayload())
+	msgs := make([]*nats.Msg, 0, len(records))
 	for i, record := range records {
 		msg := messageOf(record, limit)
 		if !seen[msg.Subject] {
 			seen[msg.Subject] = true
 			msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(record.After, 10)}
 		}
-		last := i == len(records)-1
 		if len(records) > 1 {
 			msg.Header["Nats-Batch-Id"] = []string{batch}
 			msg.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
-			if last {
+			if i == len(records)-1 {
 				msg.Header["Nats-Batch-Commit"] = []string{"1"}
 			}
 		}
-		if last {
-			return l.b.conn.RequestMsgWithContext(ctx, msg)
-		}
+		msgs = append(msgs, msg)
+	}
+	return msgs
+}
+
+// publish sends a batch and returns the answer to the last, which is for all.
+func (l *Logs) publish(ctx context.Context, batch []*nats.Msg) (*nats.Msg, error) {
+	last := len(batch) - 1
+	for _, msg := range batch[:last] {
 		if err := l.b.conn.PublishMsg(msg); err != nil {
 			return nil, err
 		}
 	}
-	return nil, nil
+	return l.b.conn.RequestMsgWithContext(ctx, batch[last])
 }
 
 // messageOf is the message for a broker that takes messages of limit bytes.
