@@ -1,8 +1,8 @@
 """Fills files/ with what a kre executable carries.
 
-That is wheels of the Python SDK, of what it needs and of pytest, and the source of the Go SDK. Does nothing when no
-input has changed. Needs Go, and a Python from 3.10 on with pip or venv; whatever is fetched is pinned by hash in
-locks/.
+That is wheels of the Python SDK, of what it needs, of pytest and of what installs them, and the source of the Go SDK.
+Does nothing when no input has changed. Needs Go, and a Python from 3.10 on with pip or venv; whatever is fetched is
+pinned by hash in locks/.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def main() -> None:
         work = Path(folder)
         python = python_with_pip(work)
         fetch(python, "runtime.lock", work / "wheels")
+        fetch(python, "installer.lock", work / "installer")
         fetch(
             python,
             "dev.lock",
@@ -54,7 +55,7 @@ def main() -> None:
         build_wheel(python, work, work / "wheels")
         pack_go_sdk(work, work / "go-sdk.zip")
         STAMP.unlink(missing_ok=True)
-        for name in ("wheels", "dev"):
+        for name in ("wheels", "dev", "installer"):
             shutil.rmtree(FILES / name, ignore_errors=True)
             shutil.copytree(work / name, FILES / name)
         shutil.copyfile(work / "go-sdk.zip", FILES / "go-sdk.zip")

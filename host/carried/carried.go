@@ -1,5 +1,5 @@
 // Package carried holds what a kre executable brings along so that a project needs nothing from elsewhere: the wheels
-// of the Python SDK and the Go SDK's source. `make carried` makes the files before kre is built; a kre built without
+// of the Python SDK, what installs them, and the Go SDK's source. `make carried` makes the files before kre is built; a kre built without
 // them works until they are needed, and then says so.
 package carried
 
@@ -18,6 +18,9 @@ var files embed.FS
 
 // Wheels returns a folder of wheels: the Python SDK and what it needs at run time.
 func Wheels() (fs.FS, error) { return folder("wheels") }
+
+// Installer returns a folder of one wheel: the library that puts wheels into an environment.
+func Installer() (fs.FS, error) { return folder("installer") }
 
 // DevWheels returns a folder of wheels: pytest and what it needs.
 func DevWheels() (fs.FS, error) { return folder("dev") }

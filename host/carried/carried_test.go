@@ -19,6 +19,12 @@ func TestCarriesTheSDKAndWhatItNeeds(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, found, 1, pattern)
 	}
+	installer, err := carried.Installer()
+	require.NoError(t, err)
+	only, err := fs.Glob(installer, "*")
+	require.NoError(t, err)
+	require.Len(t, only, 1)
+	require.Regexp(t, `^installer-.*-py3-none-any\.whl$`, only[0])
 	dev, err := carried.DevWheels()
 	require.NoError(t, err)
 	found, err := fs.Glob(dev, "pytest-*.whl")

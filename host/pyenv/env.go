@@ -35,6 +35,7 @@ type env struct {
 	opts   Options
 	python Interpreter
 	sdk    []wheel // carried
+	tool   wheel   // carried; what puts wheels into the environment
 	lock   lock    // of what else is wanted; without pins if nothing is
 
 	fetch *requirements // what the lock was made from; nil: the wheels are in the package
@@ -81,6 +82,7 @@ func (e *env) key() string {
 		panic(err) // strings only
 	}
 	fmt.Fprintf(sum, "%s\n%s\n%x\n", python, digestOf(e.sdk), sha256.Sum256(installer))
+	fmt.Fprintf(sum, "%s\n", digestOf([]wheel{e.tool}))
 	for _, p := range e.lock.Pins {
 		fmt.Fprintln(sum, p.Text)
 	}
@@ -106,7 +108,11 @@ func (e *env) make(ctx context.Context, dir string) error {
 		}
 		wheels = append(packed, wheels...)
 	}
-	if err := e.install(ctx, dir, wheels, carried); err != nil {
+	tool := filepath.Join(temp, "tool", e.tool.name)
+	if err := writeFile(tool, e.tool.data); err != nil {
+		return fmt.Errorf("make the environment: %w", err)
+	}
+	if err := e.install(ctx, dir, tool, wheels, carried); err != nil {
 		return err
 	}
 	if e.fetch == nil || len(e.lock.Pins) == 0 {
@@ -148,8 +154,8 @@ func (e *env) writeCarried(dir string) ([]string, error) {
 	return names, nil
 }
 
-// install makes the environment and puts the wheels into it.
-func (e *env) install(ctx context.Context, dir string, wheels, compile []string) error {
+// install makes the environment and puts the wheels into it, with the wheel of installer.
+func (e *env) install(ctx context.Context, dir, tool string, wheels, compile []string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("make the environment: %w", err)
 	}
@@ -157,7 +163,7 @@ func (e *env) install(ctx context.Context, dir string, wheels, compile []string)
 	if err != nil {
 		return fmt.Errorf("make the environment: %w", err)
 	}
-	cmd := proc.Bind(exec.CommandContext(ctx, e.python.Path, "-I", "-c", string(installer)))
+	cmd := proc.Bind(exec.CommandContext(ctx, e.python.Path, "-I", "-c", string(installer), tool))
 	cmd.Stdin = bytes.NewReader(job)
 	cmd.ExtraFiles = []*os.File{e.held}
 	if _, err := output(cmd); err != nil {

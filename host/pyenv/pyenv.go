@@ -48,7 +48,11 @@ func Ensure(ctx context.Context, opts Options) (python string, err error) {
 	if err != nil {
 		return "", err
 	}
-	e := env{opts: opts, python: *opts.Interpreter, sdk: sdk}
+	tool, err := carriedInstaller()
+	if err != nil {
+		return "", err
+	}
+	e := env{opts: opts, python: *opts.Interpreter, sdk: sdk, tool: tool}
 	if opts.Packed {
 		err = e.readPackage()
 	} else {

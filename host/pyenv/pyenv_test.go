@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -245,20 +246,82 @@ func TestAWheelThatIsNotTheLockedOneIsRefused(t *testing.T) {
 	require.Empty(t, environments(t, cache))
 }
 
-func TestAWheelThatLeavesTheEnvironmentIsRefused(t *testing.T) {
+func TestAWheelWritesNothingOutsideOfItsEnvironment(t *testing.T) {
 	platform, tag := target(t)
-	for _, member := range []string{"../../../../outside.py", "/outside.py", "greeting-1.2.data/data/../../outside.py"} {
-		data := wheel(t, "greeting", "1.2", map[string]string{member: ""})
-		root := packed(t, "greeting-1.2-py3-none-any.whl", data, platform, tag, hash(data))
-		cache := t.TempDir()
-		_, err := pyenv.Ensure(t.Context(), pyenv.Options{Root: root, Src: "src/main.py", Packed: true, Cache: cache})
-		require.ErrorContains(t, err, "greeting-1.2-py3-none-any.whl: '"+member+"' leaves the environment")
-		require.Empty(t, environments(t, cache))
-		require.NoError(t, filepath.WalkDir(cache, func(name string, _ fs.DirEntry, err error) error {
-			require.NotEqual(t, "outside.py", filepath.Base(name))
-			return err
-		}))
+	outside := t.TempDir()
+	scripts := func(name string) map[string]string {
+		return map[string]string{"greeting-1.2.dist-info/entry_points.txt": "[console_scripts]\n" + name + " = greeting:main\n"}
 	}
+	up := strings.Repeat("../", 20) + strings.TrimPrefix(outside, "/")
+	for name, hostile := range map[string]map[string]string{
+		"a path upwards":                   {"../../../../outside.py": ""},
+		"a path from the root":             {outside + "/outside.py": ""},
+		"a path upwards in its data":       {"greeting-1.2.data/data/../../outside.py": ""},
+		"a path from the root in its data": {"greeting-1.2.data/data/" + outside + "/outside.py": ""},
+		"the same for scripts":             {"greeting-1.2.data/scripts/" + outside + "/outside.py": ""},
+		"the same for headers":             {"greeting-1.2.data/headers/" + outside + "/outside.py": ""},
+		"a place that there is none of":    {"greeting-1.2.data/root/outside.py": ""},
+		"a file called as its data":        {"greeting-1.2.data": ""},
+		"a path around its data":           {"./greeting-1.2.data/data/outside.py": ""},
+		"a path with backslashes":          {`..\..\outside.py`: ""},
+		"a script upwards":                 scripts(up + "/outside.py"),
+		"a script upwards by a little":     scripts("../../outside.py"),
+		"a script from the root":           scripts(outside + "/outside.py"),
+		"the interpreter, which is a link": {"greeting-1.2.data/scripts/python3": "#!/bin/sh\n"},
+		"the same as a script":             scripts("python"),
+		"what makes it an environment":     {"greeting-1.2.data/data/pyvenv.cfg": "home = " + outside + "\n"},
+		"a path through its links":         {"greeting-1.2.data/data/bin/python3/outside.py": ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := wheel(t, "greeting", "1.2", hostile)
+			root := packed(t, "greeting-1.2-py3-none-any.whl", data, platform, tag, hash(data))
+			cache := t.TempDir()
+			_, err := pyenv.Ensure(t.Context(), pyenv.Options{Root: root, Src: "src/main.py", Packed: true, Cache: cache})
+			require.ErrorContains(t, err, "greeting-1.2-py3-none-any.whl: it cannot be installed: ")
+			require.Empty(t, environments(t, cache))
+			for _, folder := range []string{outside, cache, root} {
+				require.NoError(t, filepath.WalkDir(folder, func(name string, _ fs.DirEntry, err error) error {
+					require.NotEqual(t, "outside.py", filepath.Base(name))
+					return err
+				}))
+			}
+		})
+	}
+	require.NotEmpty(t, run(t, "python3", "--version"), "the interpreter is what it was")
+}
+
+func TestWhatALibraryIsTalkedIntoIsNotWrittenOutsideEither(t *testing.T) {
+	outside := t.TempDir()
+	script, err := os.ReadFile("installer.py")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(script), "def keep_to(env):\n")
+	require.True(t, found)
+	guard := "import os, sys\n" + regexp.MustCompile(`(?ms)^WRITING = .*?^}\n`).FindString(string(script)) +
+		"def keep_to(env):\n" + strings.TrimSuffix(strings.TrimRight(after, "\n"), "main()")
+	env := t.TempDir()
+	require.NoError(t, os.Symlink(outside, filepath.Join(env, "link")))
+	for _, attack := range []string{
+		"open(%q, 'w')", "open(%q, 'ab')", "os.open(%q, os.O_CREAT | os.O_WRONLY)", "os.mkdir(%q)", "os.symlink('x', %q)",
+		"os.rename(env + '/own', %q)", "os.link(env + '/own', %q)", "os.chmod(%q, 0o777)",
+	} {
+		for _, target := range []string{filepath.Join(outside, "new"), filepath.Join(env, "link", "new"), env + "/../new", env + "/link/../new"} {
+			require.NoError(t, os.WriteFile(filepath.Join(env, "own"), nil, 0o600))
+			out, err := exec.Command("python3", "-I", "-c", guard+"\nenv = "+fmt.Sprintf("%q", env)+"\nkeep_to(env)\nopen(env + '/own', 'w')\n"+
+				fmt.Sprintf(attack, target)).CombinedOutput()
+			require.Error(t, err, attack)
+			require.Contains(t, string(out), "is outside of the environment", attack)
+			require.NoFileExists(t, target)
+		}
+	}
+}
+
+func TestOfTwoWheelsWithTheSameFileTheLaterOnesStays(t *testing.T) {
+	platform, tag := target(t)
+	data := wheel(t, "greeting", "1.2", map[string]string{"kre/__init__.py": "raise SystemExit('not the SDK')\n"})
+	root := packed(t, "greeting-1.2-py3-none-any.whl", data, platform, tag, hash(data))
+	python, err := pyenv.Ensure(t.Context(), pyenv.Options{Root: root, Src: "src/main.py", Packed: true, Cache: t.TempDir()})
+	require.NoError(t, err)
+	require.Equal(t, "ok", run(t, python, "-c", "import kre; print('ok')"))
 }
 
 func environments(t *testing.T, cache string) []string {

@@ -43,6 +43,19 @@ func carriedWheels(dev bool) ([]wheel, error) {
 	return append(wheels, more...), err
 }
 
+// carriedInstaller reads the wheel of what puts wheels into environments.
+func carriedInstaller() (wheel, error) {
+	folder, err := carried.Installer()
+	if err != nil {
+		return wheel{}, err
+	}
+	wheels, err := readWheels(folder)
+	if err != nil {
+		return wheel{}, err
+	}
+	return wheels[0], nil
+}
+
 func readWheels(folder fs.FS) ([]wheel, error) {
 	names, err := fs.Glob(folder, "*.whl")
 	if err != nil {
