@@ -108,7 +108,16 @@ func TestTheEntrypointGetsAddressesAndNoConfigurationValue(t *testing.T) {
 func TestOfTheEnvironmentOnlyWhatProgramsNeedIsPassedOn(t *testing.T) {
 	require.Equal(t, map[string]string{"PATH": "/bin", "LC_ALL": "C", "TZ": "a=b"}, launch.Inherited([]string{
 		"PATH=/bin", "LC_ALL=C", "TZ=a=b", "AWS_SECRET_ACCESS_KEY=x", "KRE_SERVICE_TOKEN=x", "PYTHONPATH=/mine", "nonsense",
+		"HTTP_PROXY=http://me:secret@proxy:3128", "https_proxy=http://me:secret@proxy:3128",
 	}))
+	require.Equal(t, map[string]string{"PATH": "/bin", "HTTP_PROXY": "http://proxy:3128"},
+		launch.Inherited([]string{"PATH=/bin", "HTTP_PROXY=http://proxy:3128", "NO_PROXY=a"}, "HTTP_PROXY", "HTTPS_PROXY"))
+}
+
+func TestWhatIsAskedForHasToBeAVariable(t *testing.T) {
+	require.NoError(t, launch.CheckAsked([]string{"HTTPS_PROXY", "no_proxy", "_x9"}))
+	require.ErrorContains(t, launch.CheckAsked([]string{"A=b"}), `--pass-env "A=b": want the name of a variable, e.g. HTTPS_PROXY`)
+	require.ErrorContains(t, launch.CheckAsked([]string{"KRE_SERVICE_TOKEN"}), "are the platform's")
 }
 
 func TestThePrintChangesWithWhateverAProcessRunsWith(t *testing.T) {

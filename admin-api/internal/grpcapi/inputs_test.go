@@ -387,3 +387,23 @@ func TestARevisionThatIsNotTheCurrentOneIsAborted(t *testing.T) {
 	})
 	require.NoError(t, err)
 }
+
+func TestAnUpdateThatSaysNothingChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	f.create(t, "prod")
+	set := func(body string) string {
+		code, _, answer := f.rest(t, "PATCH", "/v1/runtimes/prod", body, token)
+		require.Equal(t, http.StatusOK, code, answer)
+		runtime, err := f.runtimes.GetRuntime(t.Context(), &adminv1.GetRuntimeRequest{Name: "runtimes/prod"})
+		require.NoError(t, err)
+		return runtime.GetDescription()
+	}
+	require.Equal(t, "ours", set(`{"description": "ours"}`))
+	for _, body := range []string{"{}", "", `{"name": "runtimes/prod"}`} {
+		require.Equal(t, "ours", set(body), body)
+	}
+	_, err := f.runtimes.UpdateRuntime(t.Context(), &adminv1.UpdateRuntimeRequest{Runtime: &adminv1.Runtime{Name: "runtimes/prod"}})
+	require.NoError(t, err)
+	require.Equal(t, "ours", set("{}"))
+	require.Empty(t, set(`{"description": ""}`), "said, it is unset")
+}

@@ -81,7 +81,7 @@ func (s *runtimeService) UpdateRuntime(ctx context.Context, request *adminv1.Upd
 	if err != nil {
 		return nil, err
 	}
-	changes, err := changesDescription(request.GetUpdateMask().GetPaths())
+	changes, err := changesDescription(request.GetUpdateMask().GetPaths(), request.GetRuntime())
 	if err != nil {
 		return nil, err
 	}
@@ -96,10 +96,11 @@ func (s *runtimeService) UpdateRuntime(ctx context.Context, request *adminv1.Upd
 }
 
 // changesDescription reads an update mask. What is only answered may be among its fields and is left alone (aip.dev/203):
-// over REST the mask is what the body holds, which may be a runtime as it was read.
-func changesDescription(mask []string) (bool, error) {
+// over REST the mask is what the body holds, which may be a runtime as it was read. Without a mask what is there is meant, and
+// nothing else (aip.dev/134).
+func changesDescription(mask []string, runtime *adminv1.Runtime) (bool, error) {
 	if len(mask) == 0 {
-		return true, nil
+		return runtime.GetDescription() != "", nil
 	}
 	changes := false
 	fields := (&adminv1.Runtime{}).ProtoReflect().Descriptor().Fields()
@@ -107,6 +108,7 @@ func changesDescription(mask []string) (bool, error) {
 		switch {
 		case path == "description", path == "*":
 			changes = true
+		case path == "": // of an empty body
 		case fields.ByName(protoreflect.Name(path)) == nil:
 			return false, wrong("update_mask", fmt.Sprintf("a runtime has no field %q; what can be changed is description", path))
 		}

@@ -24,6 +24,7 @@ type Command struct {
 
 	Env     []string `sep:"none" placeholder:"KEY=VALUE" help:"Value of a variable that the manifest declares."`
 	File    []string `sep:"none" placeholder:"KEY=PATH" help:"File for a file that the manifest declares."`
+	PassEnv []string `name:"pass-env" env:"KRE_PASS_ENV" placeholder:"NAME" help:"Variables of this environment that nodes get too, e.g. HTTPS_PROXY."`
 	EnvFile string   `type:"path" placeholder:"PATH" help:"File with such values, one KEY=VALUE a line. Default: .env in the project, if there."`
 
 	GRPCPort int    `name:"grpc-port" default:"9000" help:"Port for gRPC; 0 or a taken one: any that is free."`
@@ -68,6 +69,7 @@ func (c *Command) Run(ctx context.Context) error {
 type settings struct {
 	target   string
 	given    given
+	passEnv  []string // names of variables that nodes get too
 	grpcPort int
 	httpPort int
 	watch    bool
@@ -97,6 +99,9 @@ func (c *Command) settings() (settings, error) {
 	case c.Replicas < 0 || c.Replicas > most:
 		return settings{}, fmt.Errorf("--replicas %d: want 1 to %d", c.Replicas, most)
 	}
+	if err := launch.CheckAsked(c.PassEnv); err != nil {
+		return settings{}, err
+	}
 	for _, port := range []int{c.GRPCPort, c.HTTPPort} {
 		if err := ports.Check(port); err != nil {
 			return settings{}, err
@@ -111,7 +116,7 @@ func (c *Command) settings() (settings, error) {
 		return settings{}, err
 	}
 	return settings{
-		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile},
+		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile}, passEnv: c.PassEnv,
 		grpcPort: c.GRPCPort, httpPort: c.HTTPPort, watch: !c.NoWatch, attempts: c.Attempts, replicas: c.Replicas,
 		data: c.Data, race: c.Race, verbose: c.Verbose, json: c.LogFormat == "json", color: screen.WantsColor(os.Stdout),
 		nodeLogLevel: os.Getenv("KRE_LOG_LEVEL"), out: os.Stdout, libexec: programs, guard: watchdog,

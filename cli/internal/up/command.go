@@ -36,7 +36,8 @@ type Command struct {
 	MongoURI     string `name:"mongo-uri" env:"KRE_UP_MONGO_URI" placeholder:"URI" help:"MongoDB to use instead of the embedded store of documents."`
 	S3URL        string `name:"s3-url" env:"KRE_UP_S3_URL" placeholder:"URL" help:"S3 to use instead of the embedded store of objects: http://key:secret@host:port."`
 
-	Verbose bool `short:"v" help:"Show what the services log, instead of writing it into files."`
+	PassEnv []string `name:"pass-env" env:"KRE_PASS_ENV" placeholder:"NAME" help:"Variables of this environment that nodes get too, e.g. HTTPS_PROXY."`
+	Verbose bool     `short:"v" help:"Show what the services log, instead of writing it into files."`
 }
 
 // Help is shown below the flags.
@@ -74,6 +75,7 @@ type settings struct {
 	firstRPC int
 	firstWeb int
 	given    given
+	passEnv  []string // names of variables that nodes get too
 	verbose  bool
 	color    bool
 
@@ -101,6 +103,9 @@ func (c *Command) settings() (settings, error) {
 			return settings{}, err
 		}
 	}
+	if err := launch.CheckAsked(c.PassEnv); err != nil {
+		return settings{}, err
+	}
 	stores, err := c.given()
 	if err != nil {
 		return settings{}, err
@@ -123,7 +128,7 @@ func (c *Command) settings() (settings, error) {
 	}
 	return settings{
 		data: data, http: c.HTTPPort, grpc: c.GRPCPort, firstRPC: c.RuntimeGRPCPort, firstWeb: c.RuntimeHTTPPort,
-		given: stores, verbose: c.Verbose, color: screen.WantsColor(os.Stdout), out: os.Stdout,
+		given: stores, passEnv: c.PassEnv, verbose: c.Verbose, color: screen.WantsColor(os.Stdout), out: os.Stdout,
 		config: config, libexec: programs, guard: watchdog,
 	}, nil
 }

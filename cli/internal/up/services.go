@@ -1,6 +1,7 @@
 package up
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -57,7 +58,8 @@ func (e *engine) socket(service string) string {
 }
 
 func (e *engine) managerSpec() proc.Spec {
-	return e.service(k8sManager, map[string]string{
+	own := launch.Inherited(os.Environ(), e.passEnv...) // what nodes get, k8s-manager has to have
+	maps.Copy(own, map[string]string{
 		"KRE_CLUSTER":                 "process",
 		"KRE_GRPC_ADDR":               e.socket(k8sManager),
 		"KRE_DATA_DIR":                e.data,
@@ -72,7 +74,9 @@ func (e *engine) managerSpec() proc.Spec {
 		"KRE_FIRST_GRPC_PORT":         strconv.Itoa(e.ports.FirstGRPC),
 		"KRE_FIRST_HTTP_PORT":         strconv.Itoa(e.ports.FirstHTTP),
 		"KRE_STOP_PROCESSES":          "true",
+		"KRE_PASS_ENV":                strings.Join(e.passEnv, ","),
 	})
+	return e.service(k8sManager, own)
 }
 
 func (e *engine) adminSpec() proc.Spec {

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/k8s-manager/internal/address"
 	"github.com/konstellation-io/kre/k8s-manager/internal/grpcapi"
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
@@ -24,24 +25,25 @@ import (
 )
 
 type config struct {
-	Cluster          string `help:"Where runtimes live: process, as processes of this machine." enum:"process" default:"process" env:"KRE_CLUSTER"`
-	GRPCAddr         string `name:"grpc-addr" help:"Address to serve gRPC on: HOST:PORT, or unix:PATH for a socket." default:"127.0.0.1:7082" env:"KRE_GRPC_ADDR"`
-	ServiceToken     string `help:"Token that callers must send, and of which those of the runtimes' services are made." required:"" env:"KRE_SERVICE_TOKEN" secret:""`
-	DataDir          string `help:"Folder where everything about runtimes is kept." required:"" env:"KRE_DATA_DIR" placeholder:"PATH"`
-	Libexec          string `help:"Folder with the programs entrypoint, runner and runtime-api; empty: the one of this program." env:"KRE_LIBEXEC" placeholder:"PATH"`
-	NATSURL          string `name:"nats-url" help:"Broker, in operator mode; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
-	NATSOperatorSeed string `name:"nats-operator-seed-file" help:"File with the seed of the NATS operator." required:"" env:"KRE_NATS_OPERATOR_SEED_FILE" placeholder:"PATH"`
-	NATSSystemCreds  string `name:"nats-system-creds" help:"Credentials file of the NATS system account." required:"" env:"KRE_NATS_SYSTEM_CREDS" placeholder:"PATH"`
-	S3Endpoint       string `name:"s3-endpoint" help:"Object store of packages." required:"" env:"KRE_S3_ENDPOINT" placeholder:"URL"`
-	S3AccessKey      string `name:"s3-access-key" help:"Access key of the object store." env:"KRE_S3_ACCESS_KEY" secret:""`
-	S3SecretKey      string `name:"s3-secret-key" help:"Secret key of the object store." env:"KRE_S3_SECRET_KEY" secret:""`
-	PublicHost       string `help:"Where stable addresses listen." default:"127.0.0.1" env:"KRE_PUBLIC_HOST"`
-	FirstGRPCPort    int    `name:"first-grpc-port" help:"Stable addresses get the first free pair of ports from here upwards." default:"9000" env:"KRE_FIRST_GRPC_PORT"`
-	FirstHTTPPort    int    `name:"first-http-port" help:"Stable addresses get the first free pair of ports from here upwards." default:"8080" env:"KRE_FIRST_HTTP_PORT"`
-	Python           string `help:"Python that runs Python nodes." default:"python3" env:"KRE_PYTHON"`
-	Cache            string `help:"Folder for what can be made again; empty: kre in the user's cache folder." env:"KRE_CACHE" placeholder:"PATH"`
-	RuntimeAPIPorts  bool   `name:"runtime-api-ports" help:"Have the runtimes' services listen at ports of the loopback interface, in place of sockets in the data folder: for an admin-api that does not see the folder." env:"KRE_RUNTIME_API_PORTS"`
-	StopProcesses    bool   `help:"End everything that runs when this program is told to end." env:"KRE_STOP_PROCESSES"`
+	Cluster          string   `help:"Where runtimes live: process, as processes of this machine." enum:"process" default:"process" env:"KRE_CLUSTER"`
+	GRPCAddr         string   `name:"grpc-addr" help:"Address to serve gRPC on: HOST:PORT, or unix:PATH for a socket." default:"127.0.0.1:7082" env:"KRE_GRPC_ADDR"`
+	ServiceToken     string   `help:"Token that callers must send, and of which those of the runtimes' services are made." required:"" env:"KRE_SERVICE_TOKEN" secret:""`
+	DataDir          string   `help:"Folder where everything about runtimes is kept." required:"" env:"KRE_DATA_DIR" placeholder:"PATH"`
+	Libexec          string   `help:"Folder with the programs entrypoint, runner and runtime-api; empty: the one of this program." env:"KRE_LIBEXEC" placeholder:"PATH"`
+	NATSURL          string   `name:"nats-url" help:"Broker, in operator mode; several addresses are separated by commas." default:"nats://127.0.0.1:4222" env:"KRE_NATS_URL" placeholder:"URL" secret:"url"`
+	NATSOperatorSeed string   `name:"nats-operator-seed-file" help:"File with the seed of the NATS operator." required:"" env:"KRE_NATS_OPERATOR_SEED_FILE" placeholder:"PATH"`
+	NATSSystemCreds  string   `name:"nats-system-creds" help:"Credentials file of the NATS system account." required:"" env:"KRE_NATS_SYSTEM_CREDS" placeholder:"PATH"`
+	S3Endpoint       string   `name:"s3-endpoint" help:"Object store of packages." required:"" env:"KRE_S3_ENDPOINT" placeholder:"URL"`
+	S3AccessKey      string   `name:"s3-access-key" help:"Access key of the object store." env:"KRE_S3_ACCESS_KEY" secret:""`
+	S3SecretKey      string   `name:"s3-secret-key" help:"Secret key of the object store." env:"KRE_S3_SECRET_KEY" secret:""`
+	PublicHost       string   `help:"Where stable addresses listen." default:"127.0.0.1" env:"KRE_PUBLIC_HOST"`
+	FirstGRPCPort    int      `name:"first-grpc-port" help:"Stable addresses get the first free pair of ports from here upwards." default:"9000" env:"KRE_FIRST_GRPC_PORT"`
+	FirstHTTPPort    int      `name:"first-http-port" help:"Stable addresses get the first free pair of ports from here upwards." default:"8080" env:"KRE_FIRST_HTTP_PORT"`
+	Python           string   `help:"Python that runs Python nodes." default:"python3" env:"KRE_PYTHON"`
+	Cache            string   `help:"Folder for what can be made again; empty: kre in the user's cache folder." env:"KRE_CACHE" placeholder:"PATH"`
+	RuntimeAPIPorts  bool     `name:"runtime-api-ports" help:"Have the runtimes' services listen at ports of the loopback interface, in place of sockets in the data folder: for an admin-api that does not see the folder." env:"KRE_RUNTIME_API_PORTS"`
+	PassEnv          []string `help:"Variables of this program's environment that nodes get too, e.g. HTTPS_PROXY." env:"KRE_PASS_ENV" placeholder:"NAME"`
+	StopProcesses    bool     `help:"End everything that runs when this program is told to end." env:"KRE_STOP_PROCESSES"`
 }
 
 const (
@@ -111,6 +113,9 @@ func open(proc *boot.Process, config config) (*process.Cluster, error) {
 			return nil, err
 		}
 	}
+	if err := launch.CheckAsked(config.PassEnv); err != nil {
+		return nil, err
+	}
 	connected := make(chan struct{}, 1)
 	accounts, err := natsaccount.Open(natsaccount.Options{
 		URL: config.NATSURL, OperatorSeedFile: config.NATSOperatorSeed, SystemCreds: config.NATSSystemCreds, Log: proc.Logger,
@@ -128,7 +133,7 @@ func open(proc *boot.Process, config config) (*process.Cluster, error) {
 	cluster, err := process.Open(process.Options{
 		Dir: config.DataDir, Libexec: config.Libexec, Address: []string{self, "address"}, NATSURL: config.NATSURL,
 		S3:           process.S3{Endpoint: config.S3Endpoint, AccessKey: config.S3AccessKey, SecretKey: config.S3SecretKey},
-		ServiceToken: config.ServiceToken, Ports: config.RuntimeAPIPorts, PublicHost: config.PublicHost,
+		ServiceToken: config.ServiceToken, Ports: config.RuntimeAPIPorts, PassEnv: config.PassEnv, PublicHost: config.PublicHost,
 		FirstGRPCPort: config.FirstGRPCPort, FirstHTTPPort: config.FirstHTTPPort,
 		Python: config.Python, Cache: config.Cache, Accounts: accounts, Log: proc.Logger,
 		Dial: func(addr string) (process.RuntimeAPI, error) {

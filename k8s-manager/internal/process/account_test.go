@@ -53,6 +53,7 @@ func TestEachStartHasAUserOfItsOwnWhichEndsWithIt(t *testing.T) {
 	require.Contains(t, w.accounts.out(), "prices/v1 "+first.GetUserSeed())
 	require.NoFileExists(t, w.path("versions", "v1", "nats.creds"))
 	require.NoFileExists(t, w.path("versions", "v1", "user.seed"))
+	require.NoDirExists(t, w.path("versions", "v1", "files"), "values of configuration files go, too")
 	require.Equal(t, []string{"release v1"}, w.api.calls("release"))
 
 	v = w.startAgain(t, v)

@@ -25,6 +25,7 @@ import (
 type Cluster struct {
 	o         Options
 	inherited map[string]string // what every process gets of our own environment
+	passed    map[string]string // what those of versions get
 	telemetry map[string]string // what those of the platform get besides
 	super     *proc.Supervisor
 	ports     *keeper
@@ -70,7 +71,7 @@ func Open(o Options) (*Cluster, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{
-		o: o, inherited: launch.Inherited(os.Environ()), telemetry: launch.Telemetry(os.Environ()), ports: newKeeper(), halt: cancel,
+		o: o, inherited: launch.Inherited(os.Environ()), passed: launch.Inherited(os.Environ(), o.PassEnv...), telemetry: launch.Telemetry(os.Environ()), ports: newKeeper(), halt: cancel,
 		runtimes: make(map[string]*runtime), changed: make(map[string]func()), watchers: make(map[int]func(string)),
 	}
 	c.super = proc.New(proc.Options{Observer: c})

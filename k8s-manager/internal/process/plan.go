@@ -138,7 +138,7 @@ func (v *version) jobs(p *plan, record versionRecord, kept keptRecord) ([]job, e
 	}
 	settings := launch.Settings{
 		Package: v.rt.packageDir(p.digest), NATSURL: v.rt.c.o.NATSURL, Variables: record.Variables, Files: paths,
-		Platform: v.rt.c.inherited, LogLevel: v.rt.c.o.LogLevel,
+		Platform: v.rt.c.passed, LogLevel: v.rt.c.o.LogLevel,
 	}
 	if p.prepared.GetNatsCredentials() != "" {
 		settings.NATSCredentials = v.path(credsFile)
@@ -372,8 +372,12 @@ func readManifest(root string) (*runtimev1.Manifest, []string, error) {
 	return &runtimev1.Manifest{FileName: file, Content: content}, slices.Compact(files), nil
 }
 
-// forgetPlan says that nothing runs any more.
+// forgetPlan says that nothing runs any more. What only processes needed is gone then, the values of configuration files above all.
 func (v *version) forgetPlan() error {
+	v.filesWritten, v.filePaths = nil, nil
+	if err := os.RemoveAll(v.path(filesDir)); err != nil {
+		return fmt.Errorf("remove the configuration files: %w", err)
+	}
 	if err := os.Remove(v.path(planFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("forget how the version ran: %w", err)
 	}

@@ -451,7 +451,7 @@ type UpdateRuntimeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The runtime, named by its `name`. A `revision` other than 0 must be its current one, or the answer is `ABORTED`.
 	Runtime *Runtime `protobuf:"bytes,1,opt,name=runtime,proto3" json:"runtime,omitempty"`
-	// What to change: `description`. Empty: every field that may be changed.
+	// What to change: `description`. Empty: what may be changed and is not empty.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
