@@ -2,7 +2,9 @@ package harness
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,4 +70,49 @@ func resident(pid int) int64 {
 		return 0
 	}
 	return pages * int64(os.Getpagesize())
+}
+
+// Listening are the TCP addresses at which processes of the engine listen.
+func (e *Engine) Listening(t testing.TB) []string {
+	t.Helper()
+	own := make(map[string]bool)
+	for _, p := range e.Processes("") {
+		folder := fmt.Sprintf("/proc/%d/fd", p.PID)
+		files, err := os.ReadDir(folder)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		for _, file := range files {
+			if target, err := os.Readlink(filepath.Join(folder, file.Name())); err == nil {
+				own[target] = true
+			}
+		}
+	}
+	var addresses []string
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		content, err := os.ReadFile(table)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(content)) {
+			// local address, remote address, state (0A: it listens), …, inode
+			if fields := strings.Fields(line); len(fields) > 9 && fields[3] == "0A" && own["socket:["+fields[9]+"]"] {
+				addresses = append(addresses, address(t, fields[1]))
+			}
+		}
+	}
+	slices.Sort(addresses)
+	return slices.Compact(addresses)
+}
+
+// address reads one of those tables: the address as 32-bit words in the machine's order, and the port.
+func address(t testing.TB, text string) string {
+	t.Helper()
+	host, port, _ := strings.Cut(text, ":")
+	number, err := strconv.ParseUint(port, 16, 16)
+	require.NoError(t, err)
+	raw, err := hex.DecodeString(host)
+	require.NoError(t, err)
+	for i := 0; i+4 <= len(raw); i += 4 {
+		slices.Reverse(raw[i : i+4]) // of a little-endian machine
+	}
+	return net.JoinHostPort(net.IP(raw).String(), strconv.FormatUint(number, 10))
 }
