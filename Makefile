@@ -124,7 +124,7 @@ stress: ## run every test twice beside busy loops and a loop of fsync
 	@.ci/stress
 
 .PHONY: fuzz
-fuzz: ## fuzz manifest, archive and envelopes with INPUTS each (20000)
+fuzz: ## fuzz manifests, protos, archives and envelopes with INPUTS each (20000)
 	@.ci/fuzz $${INPUTS:-20000}
 
 .PHONY: lint

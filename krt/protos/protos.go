@@ -40,6 +40,7 @@ type Problem struct {
 	Line    int    // from 1; 0 when the whole file is meant
 	Column  int    // from 1; 0 when the whole line is meant
 	Message string // one sentence, lower case, no full stop
+	More    int    // where it stands for problems that are not told: how many; it is the last then
 }
 
 // String is the problem on one line: file, line and message.
@@ -65,11 +66,15 @@ func (p Problems) Error() string {
 
 // Compile compiles the files at paths, and what they import, from fsys. An import is looked for from the root of fsys
 // and then among the well-known types (google/protobuf/…); nowhere else. The error is Problems when something is wrong
-// with the files, and the context's when that ended first.
+// with the files, and the context's when that ended first: it looks between files, and leaves nothing running. What the
+// files may be made of is bounded, and so are time and memory; see bounds.
 func Compile(ctx context.Context, fsys fs.FS, paths ...string) (*Set, error) {
-	sources := newSources(fsys)
+	sources := newSources(ctx, fsys)
 	for _, path := range paths {
 		sources.load(path, "", 0, 0)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	if err := sources.problems.err(); err != nil {
 		return nil, err
@@ -79,7 +84,8 @@ func Compile(ctx context.Context, fsys fs.FS, paths ...string) (*Set, error) {
 		Reporter:       sources.problems.reporter(),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
-	files, err := compiler.Compile(ctx, paths...)
+	// It would leave its work to go on unseen if it were told of the end. That ends at the next file; see sources.
+	files, err := compiler.Compile(context.WithoutCancel(ctx), paths...)
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return nil, ctxErr
 	}
@@ -90,6 +96,21 @@ func Compile(ctx context.Context, fsys fs.FS, paths ...string) (*Set, error) {
 		return nil, fmt.Errorf("compiling %s: %w", strings.Join(paths, ", "), err)
 	}
 	return newSet(files, sources)
+}
+
+// Imports are the paths that the source of a proto imports, as Compile reads them; it need not compile. None are told of
+// a source that cannot be read: Compile says why.
+func Imports(source []byte) []string {
+	alone := newSources(context.Background(), nil)
+	file := alone.parse("", source)
+	if file == nil {
+		return nil
+	}
+	var paths []string
+	for _, imported := range imports(file) {
+		paths = append(paths, imported.AsString())
+	}
+	return paths
 }
 
 func newSet(files linker.Files, sources *sources) (*Set, error) {

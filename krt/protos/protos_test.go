@@ -107,7 +107,7 @@ func TestReportsEverythingThatIsWrong(t *testing.T) {
 			files("a.proto", "syntax = \"proto3\";\nimport \"b.proto\";\n", "b.proto", strings.Repeat(" ", protos.MaxFileBytes+1)),
 			[]string{`a.proto (line 2): import "b.proto": larger than 1048576 bytes`}},
 		{"messages nested too deep",
-			files("a.proto", "syntax = \"proto3\";\n"+strings.Repeat("message A {\n", 1000)+strings.Repeat("}", 1000)),
+			files("a.proto", "syntax = \"proto3\";\n"+strings.Repeat("message A {\n", 90)+strings.Repeat("}", 90)),
 			[]string{"a.proto (line 34): messages are nested more than 32 deep"}},
 	}
 	for _, test := range tests {

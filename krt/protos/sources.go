@@ -2,6 +2,7 @@ package protos
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,15 +20,19 @@ import (
 // sources are the parsed files of a package. They are read before the compiler starts, because that stops at the first
 // import it cannot find and does not tell where it stands.
 type sources struct {
+	ctx      context.Context //nolint:containedctx // lives no longer than the call it was handed to
 	fsys     fs.FS
+	bounds   *bounds
 	files    map[string]*ast.FileNode // nil: it was reported
 	standard protocompile.Resolver
 	problems *collector
 }
 
-func newSources(fsys fs.FS) *sources {
+func newSources(ctx context.Context, fsys fs.FS) *sources {
 	return &sources{
+		ctx:      ctx,
 		fsys:     fsys,
+		bounds:   newBounds(),
 		files:    map[string]*ast.FileNode{},
 		standard: protocompile.WithStandardImports(nowhere{}),
 		problems: &collector{},
@@ -41,8 +46,11 @@ func (nowhere) FindFileByPath(string) (protocompile.SearchResult, error) {
 	return protocompile.SearchResult{}, fs.ErrNotExist
 }
 
-// FindFileByPath hands the compiler what was parsed.
+// FindFileByPath hands the compiler what was parsed, and nothing more when the context has ended.
 func (s *sources) FindFileByPath(path string) (protocompile.SearchResult, error) {
+	if err := s.ctx.Err(); err != nil {
+		return protocompile.SearchResult{}, err
+	}
 	if file := s.files[path]; file != nil {
 		return protocompile.SearchResult{AST: file}, nil
 	}
@@ -54,7 +62,7 @@ func (s *sources) has(path string) bool { return s.files[path] != nil }
 // load parses the file at path and what it imports. The file that imports it and the place there are for the complaint
 // when it cannot be had; without an importer, the file itself is complained about.
 func (s *sources) load(path, importer string, line, column int) {
-	if _, seen := s.files[path]; seen {
+	if _, seen := s.files[path]; seen || s.ctx.Err() != nil {
 		return
 	}
 	complain := func(message string) {
@@ -95,12 +103,21 @@ func (s *sources) load(path, importer string, line, column int) {
 		return
 	}
 	s.files[path] = file
+	for _, imported := range imports(file) {
+		at := file.NodeInfo(imported).Start()
+		s.load(imported.AsString(), path, at.Line, at.Col)
+	}
+}
+
+// imports are what a file names as its imports.
+func imports(file *ast.FileNode) []ast.StringValueNode {
+	var names []ast.StringValueNode
 	for _, decl := range file.Decls {
 		if imported, ok := decl.(*ast.ImportNode); ok {
-			at := file.NodeInfo(imported.Name).Start()
-			s.load(imported.Name.AsString(), path, at.Line, at.Col)
+			names = append(names, imported.Name)
 		}
 	}
+	return names
 }
 
 func (s *sources) read(path string) ([]byte, error) {
@@ -120,6 +137,10 @@ func (s *sources) read(path string) ([]byte, error) {
 
 // parse returns nil when it reported a problem.
 func (s *sources) parse(path string, source []byte) (file *ast.FileNode) {
+	if wrong := s.bounds.look(path, source); wrong != nil {
+		s.problems.add(*wrong)
+		return nil
+	}
 	before := s.problems.count()
 	// The parser is somebody else's and the file may be hostile: a defect there must not end a service.
 	defer func() {
@@ -136,54 +157,82 @@ func (s *sources) parse(path string, source []byte) (file *ast.FileNode) {
 		s.problems.add(Problem{File: path, Message: err.Error()})
 		return nil
 	}
-	if node := tooDeep(parsed); node != nil {
+	if node, message := tooMuch(parsed); message != "" {
 		at := parsed.NodeInfo(node).Start()
-		s.problems.add(Problem{File: path, Line: at.Line, Column: at.Col,
-			Message: fmt.Sprintf("messages are nested more than %d deep", maxNesting)})
+		s.problems.add(Problem{File: path, Line: at.Line, Column: at.Col, Message: message})
 		return nil
 	}
 	return parsed
 }
 
-// tooDeep finds a message that is nested deeper than allowed. Without this, names grow with the square of the depth.
-func tooDeep(file *ast.FileNode) ast.Node {
+// tooMuch finds a message that is larger or nested deeper than allowed, or a name that is longer with what it lies in: these
+// would take the square of what is written.
+func tooMuch(file *ast.FileNode) (ast.Node, string) {
 	type level struct {
 		node  ast.CompositeNode
 		depth int
+		size  int // of its name
 	}
-	todo := []level{{file, 0}}
+	whole := 0
+	for _, decl := range file.Decls {
+		if named, ok := decl.(*ast.PackageNode); ok {
+			whole = len(named.Name.AsIdentifier())
+		}
+	}
+	todo := []level{{file, 0, whole}}
 	for len(todo) > 0 {
 		top := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if top.depth > maxNesting {
-			return top.node
+			return top.node, fmt.Sprintf("messages are nested more than %d deep", maxNesting)
 		}
-		for _, child := range top.node.Children() {
+		members := top.node.Children()
+		if _, message := top.node.(*ast.MessageNode); message && len(members) > maxMembers {
+			return top.node, fmt.Sprintf("more than %s fields and other things in one message", thousands(maxMembers))
+		}
+		for _, child := range members {
+			next := level{depth: top.depth, size: top.size}
 			switch nested := child.(type) {
 			case *ast.MessageNode:
-				todo = append(todo, level{nested, top.depth + 1})
+				next = level{nested, top.depth + 1, top.size + 1 + len(nested.Name.Val)}
 			case *ast.GroupNode:
-				todo = append(todo, level{nested, top.depth + 1})
+				next = level{nested, top.depth + 1, top.size + 1 + len(nested.Name.Val)}
+			case *ast.EnumNode:
+				next = level{nested, top.depth, top.size + 1 + len(nested.Name.Val)}
+			case *ast.ServiceNode:
+				next = level{nested, top.depth, top.size + 1 + len(nested.Name.Val)}
 			case *ast.ExtendNode:
-				todo = append(todo, level{nested, top.depth})
+				next.node = nested
 			case *ast.OneofNode:
-				todo = append(todo, level{nested, top.depth})
+				next.node = nested
 			}
+			if next.node == nil {
+				continue
+			}
+			if next.size > maxNameBytes {
+				return child, fmt.Sprintf("a name of more than %d bytes, with what it lies in", maxNameBytes)
+			}
+			todo = append(todo, next)
 		}
 	}
-	return nil
+	return nil, ""
 }
 
-// collector gathers problems; the compiler reports from several goroutines.
+// collector gathers problems; the compiler reports from several goroutines. It keeps the first ones and counts the others.
 type collector struct {
-	mu   sync.Mutex
-	list Problems
+	mu    sync.Mutex
+	list  Problems
+	found int
 }
 
 func (c *collector) add(p Problem) {
+	p.Message = shorten(p.Message)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !slices.Contains(c.list, p) {
+	if slices.Contains(c.list, p) {
+		return
+	}
+	if c.found++; len(c.list) < maxProblems {
 		c.list = append(c.list, p)
 	}
 }
@@ -191,7 +240,7 @@ func (c *collector) add(p Problem) {
 func (c *collector) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.list)
+	return c.found
 }
 
 // reporter makes the compiler go on after a problem, so that all of them are found.
@@ -225,5 +274,8 @@ func (c *collector) err() error {
 		}
 		return a.Column - b.Column
 	})
+	if more := c.found - len(c.list); more > 0 {
+		return append(c.list, Problem{More: more, File: c.list[0].File, Message: fmt.Sprintf("and %s more", thousands(more))})
+	}
 	return c.list
 }
