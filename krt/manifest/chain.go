@@ -63,8 +63,8 @@ func (r *reader) nodesV1(o object, declared map[string]int) bench {
 		return nodes
 	}
 	items, ok := r.list(v)
-	if !ok || len(items) == 0 {
-		if ok {
+	if !ok || len(items) == 0 || !r.few(v, len(items), MaxNodes, "nodes") {
+		if ok && len(items) == 0 {
 			r.report(v, ruleNoNode)
 		}
 		nodes.nameless = true
@@ -99,9 +99,12 @@ func (r *reader) chain(w *Workflow, o object, nodes bench) bool {
 	if !ok {
 		return false
 	}
-	before := len(r.problems)
+	before := r.reported
 	words := r.words(v)
-	whole := len(r.problems) == before
+	if !r.few(v, len(words), MaxNodes, "nodes") {
+		return false
+	}
+	whole := r.reported == before
 	if len(words) == 0 {
 		if whole {
 			r.report(v, ruleNoNode)

@@ -15,14 +15,34 @@ import (
 // does not compile, rpcs that it lacks. It completes the manifest with what only the package tells: the src of the nodes
 // of a V1 manifest, and that there is no .proto. What Parse has complained about already is passed over; nil is fine.
 func Check(m *Manifest, files Files) Problems {
+	// Compiling is bounded, so that nobody need be able to end it.
+	protos, _ := CheckProto(context.Background(), m, files)
+	return Join(CheckPrograms(m, files), protos)
+}
+
+// CheckPrograms is the part of Check that needs no more than the names of the files.
+func CheckPrograms(m *Manifest, files Files) Problems {
 	if m == nil {
 		return nil
 	}
-	c := &checker{reader: newReader(m.file), m: m, files: files}
+	c := newChecker(m, files)
 	c.programs()
-	c.proto()
-	c.problems.sort()
-	return c.problems
+	return Join(c.problems)
+}
+
+// CheckProto is the rest of Check. It may take a second or two, and up to 128 MiB; the error is that of the context when it ends
+// before.
+func CheckProto(ctx context.Context, m *Manifest, files Files) (Problems, error) {
+	if m == nil {
+		return nil, nil
+	}
+	c := newChecker(m, files)
+	err := c.proto(ctx)
+	return Join(c.problems), err
+}
+
+func newChecker(m *Manifest, files Files) *checker {
+	return &checker{reader: newReader(m.file), m: m, files: files}
 }
 
 type checker struct {
@@ -87,37 +107,40 @@ func (c *checker) program(n *Node, told bool) bool {
 	return false
 }
 
-func (c *checker) proto() {
+func (c *checker) proto(ctx context.Context) error {
 	if c.m.Proto == "" {
-		return
+		return nil
 	}
 	if !c.files.Exists(c.m.Proto) {
 		if c.m.protoGiven {
 			c.report(c.place("entrypoint.proto"), ruleNoFile, c.m.Proto, c.suggestion(c.m.Proto))
 		}
 		c.m.Proto = ""
-		return
+		return nil
 	}
-	// Compiling is bounded by the size of what it reads and waits for nothing, so that nobody need be able to end it.
-	set, err := protos.Compile(context.Background(), c.files, c.m.Proto)
+	set, err := protos.Compile(ctx, c.files, c.m.Proto)
 	var problems protos.Problems
 	switch {
 	case errors.As(err, &problems):
 		for _, p := range problems {
-			c.inProto(p.File, p.Line, ruleProto, p.Message)
+			if p.More > 0 {
+				c.add(Problem{File: p.File, Path: p.File, rule: ruleMore, more: more{complaints: p.More}})
+				continue
+			}
+			c.add(inProto(p.File, p.Line, ruleProto, p.Message))
 		}
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case err != nil:
-		c.inProto(c.m.Proto, 0, ruleProto, err.Error())
+		c.add(inProto(c.m.Proto, 0, ruleProto, err.Error()))
 	default:
 		c.rpcs(set)
 	}
+	return nil
 }
 
-func (c *checker) inProto(file string, line int, what rule, args ...any) *Problem {
-	c.problems = append(c.problems, Problem{
-		File: file, Path: file, Line: line, Message: fmt.Sprintf(string(what), args...), rule: what,
-	})
-	return &c.problems[len(c.problems)-1]
+func inProto(file string, line int, what rule, args ...any) Problem {
+	return Problem{File: file, Path: file, Line: line, Message: fmt.Sprintf(string(what), args...), rule: what}
 }
 
 func lineOfDescriptor(d protoreflect.Descriptor) int {
@@ -128,7 +151,7 @@ func (c *checker) rpcs(set *protos.Set) {
 	services := set.Main.Services()
 	for i := range services.Len() {
 		if service := services.Get(i); protos.Reserved(service.FullName()) {
-			c.inProto(c.m.Proto, lineOfDescriptor(service), ruleOwnService, service.FullName())
+			c.add(inProto(c.m.Proto, lineOfDescriptor(service), ruleOwnService, service.FullName()))
 		}
 	}
 	methods := map[string]protoreflect.MethodDescriptor{}
@@ -136,7 +159,7 @@ func (c *checker) rpcs(set *protos.Set) {
 	for _, method := range set.Methods() {
 		name := string(method.Name())
 		if earlier, twice := methods[name]; twice {
-			c.inProto(c.m.Proto, lineOfDescriptor(method), ruleRPCTwice, name, earlier.Parent().FullName(), lineOfDescriptor(earlier))
+			c.add(inProto(c.m.Proto, lineOfDescriptor(method), ruleRPCTwice, name, earlier.Parent().FullName(), lineOfDescriptor(earlier)))
 			continue
 		}
 		methods[name] = method
@@ -163,7 +186,9 @@ func (c *checker) rpcs(set *protos.Set) {
 	}
 	for _, name := range names {
 		if !answered[name] && !unclear {
-			c.inProto(c.m.Proto, lineOfDescriptor(methods[name]), warnRPC, name).Warning = true
+			unanswered := inProto(c.m.Proto, lineOfDescriptor(methods[name]), warnRPC, name)
+			unanswered.Warning = true
+			c.add(unanswered)
 		}
 	}
 }

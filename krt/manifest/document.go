@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -11,7 +12,10 @@ import (
 )
 
 // MaxBytes is the size above which a manifest is not read.
-const MaxBytes = 1 << 20
+const MaxBytes = 512 << 10
+
+// maxSearched is the size above which the library is believed about the line of a mistake.
+const maxSearched = 64 << 10
 
 // document is the root of the one YAML document in data; nil when it reported a problem.
 func (r *reader) document(data []byte) *yaml.Node {
@@ -85,6 +89,9 @@ func lineOfInvalid(data []byte) int {
 // lineOfError finds the line at which the text stops being YAML: the last of the shortest beginning of the file that
 // gives the same error. The library's own line is that of the surrounding value, one too low, or none at all.
 func lineOfError(data []byte, err error) int {
+	if len(data) > maxSearched {
+		return min(max(1, libraryLine(err)), bytes.Count(data, []byte("\n"))+1)
+	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	if last := len(lines) - 1; last > 0 && len(lines[last]) == 0 {
 		lines = lines[:last]
@@ -104,6 +111,15 @@ func lineOfError(data []byte, err error) int {
 		}
 	}
 	return bad
+}
+
+// libraryLine is the line that the library tells, 0 if it tells none.
+func libraryLine(err error) int {
+	var line int
+	if _, scanErr := fmt.Sscanf(strings.TrimPrefix(err.Error(), "yaml: "), "line %d:", &line); scanErr != nil {
+		return 0
+	}
+	return line
 }
 
 // syntaxText is the library's description of a syntax error without its line.

@@ -138,9 +138,7 @@ func Load(files Files, name string) (*Manifest, Problems, error) {
 		return nil, nil, err
 	}
 	m, problems := Parse(name, data)
-	problems = append(problems, Check(m, files)...)
-	problems.sort()
-	return m, problems, nil
+	return m, Join(problems, Check(m, files)), nil
 }
 
 // readManifest reads just enough of a file that is too large for Parse to say so.

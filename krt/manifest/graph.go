@@ -61,6 +61,9 @@ func (g graph) reached() []bool {
 // maxCycles bounds how many cycles of one workflow are told.
 const maxCycles = 10
 
+// maxWay is how many names of a cycle are told, half of them from either end.
+const maxWay = 20
+
 // cycles are ways that lead from a node back to it, in the direction of the messages: at least one of every knot.
 func (g graph) cycles() [][]int {
 	const fresh, open, done = 0, 1, 2
@@ -119,6 +122,9 @@ func (r *reader) graph(w *Workflow) {
 		names := make([]string, 0, len(cycle)+1)
 		for _, i := range append(cycle, cycle[0]) {
 			names = append(names, w.Nodes[i].Name)
+		}
+		if left := len(names) - maxWay; left > 0 {
+			names = slices.Replace(names, maxWay/2, maxWay/2+left, "… "+thousands(left)+" more …")
 		}
 		way := strings.Join(names, " → ")
 		path := w.Nodes[cycle[0]].path + ".subscriptions"

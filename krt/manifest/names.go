@@ -133,6 +133,10 @@ func (r *reader) env(v value, name string) bool {
 		r.report(v, ruleEnvReserved, shorten(name))
 		return false
 	}
+	if len(name) > maxShort {
+		r.report(v, ruleLongText, thousands(len(name)), thousands(maxShort))
+		return false
+	}
 	if !envForm.MatchString(name) {
 		hint := ""
 		if better := strings.ReplaceAll(strings.ToUpper(name), "-", "_"); envForm.MatchString(better) && len(better) <= 100 {

@@ -29,7 +29,7 @@ func (r *reader) node(o object, declared map[string]int) Node {
 	}
 	_, n.srcGiven = o.get("src")
 	if v, ok := o.get("replicas"); ok {
-		if replicas, ok := r.positive(v); ok {
+		if replicas, ok := r.positive(v, MaxReplicas); ok {
 			n.Replicas = replicas
 		}
 	}
@@ -62,14 +62,14 @@ func (r *reader) notYet(o object) {
 		}
 	}
 	if v, ok := o.get("concurrency"); ok {
-		if n, ok := r.positive(v); ok && n > 1 {
+		if n, ok := r.positive(v, anyNumber); ok && n > 1 {
 			r.report(v, ruleNotYet, "a replica handles one message at a time; write 1, or leave it out")
 		}
 	}
 	if v, ok := o.get("batch"); ok {
 		if b, ok := r.object(v, []string{"size", "wait"}); ok {
 			if v, ok := b.get("size"); ok {
-				r.positive(v)
+				r.positive(v, anyNumber)
 			}
 			if v, ok := b.get("wait"); ok {
 				r.duration(v)
@@ -114,7 +114,7 @@ func (r *reader) nodeEnv(n *Node, o object, declared map[string]int) {
 		return
 	}
 	keys, fields, ok := r.entries(v)
-	if !ok {
+	if !ok || !r.few(v, len(keys), MaxConfig, "variables") {
 		return
 	}
 	n.Env = map[string]string{}
@@ -126,7 +126,7 @@ func (r *reader) nodeEnv(n *Node, o object, declared map[string]int) {
 			r.report(fields[key], ruleEnvTaken, key, line)
 			continue
 		}
-		if text, ok := r.text(fields[key]); ok {
+		if text, ok := r.short(fields[key], maxEnvText); ok {
 			n.Env[key] = text
 		}
 	}
@@ -177,6 +177,9 @@ func (r *reader) quantities(o object, key string) quantities {
 		return found
 	}
 	keys, fields, _ := r.entries(v)
+	if !r.few(v, len(keys), maxResources, "resources") {
+		return found
+	}
 	for _, name := range keys {
 		field := fields[name]
 		if !resourceForm.MatchString(name) {

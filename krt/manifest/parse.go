@@ -20,22 +20,23 @@ func Parse(name string, data []byte) (*Manifest, Problems) {
 	r := newReader(name)
 	root := r.document(data)
 	if root == nil {
-		return nil, r.problems
+		return nil, Join(r.problems)
 	}
 	top, _ := r.at(root, "")
 	if root.Kind != yaml.MappingNode {
 		r.report(top, ruleMapping, top.what())
-		return nil, r.problems
+		return nil, Join(r.problems)
 	}
 	r.format = r.detect(top)
 	m := r.manifest(top)
 	m.file, m.lines = name, r.lines
 	if r.values > maxValues {
 		// What could not be read would be complained about as missing.
-		r.problems = slices.DeleteFunc(r.problems, func(p Problem) bool { return p.rule != ruleTooMany })
+		r.problems = Problems{*r.tooMany}
+	} else {
+		r.totals(m)
 	}
-	r.problems.sort()
-	return m, r.problems
+	return m, Join(r.problems)
 }
 
 // sort puts the manifest's own problems first, each file's by line.
@@ -209,6 +210,7 @@ func (r *reader) config(m *Manifest, o object) map[string]int {
 	}
 	read("variables", &m.Config.Variables)
 	read("files", &m.Config.Files)
+	r.few(v, len(declared), MaxConfig, "values")
 	return declared
 }
 
@@ -217,7 +219,7 @@ func (r *reader) image(o object) string {
 	if !ok {
 		return ""
 	}
-	image, ok := r.text(v)
+	image, ok := r.short(v, maxShort)
 	if ok && !imageForm.MatchString(image) {
 		r.report(v, ruleImage, shorten(image))
 	}
@@ -226,7 +228,7 @@ func (r *reader) image(o object) string {
 
 // path reads the path of a file in the package, in its shortest form; empty when it was complained about.
 func (r *reader) path(v value) string {
-	text, ok := r.text(v)
+	text, ok := r.short(v, maxPath)
 	if !ok {
 		return ""
 	}

@@ -15,6 +15,22 @@ type Problem struct {
 	Warning bool   `json:"warning,omitempty"` // shown, not refused
 
 	rule rule
+	more more // where it stands for problems that are not told, how many those are
+}
+
+// more is how many problems are not told.
+type more struct{ complaints, warnings int }
+
+func (m *more) count(p Problem) {
+	switch {
+	case p.more != more{}:
+		m.complaints += p.more.complaints
+		m.warnings += p.more.warnings
+	case p.Warning:
+		m.warnings++
+	default:
+		m.complaints++
+	}
 }
 
 // String is the problem on one line, e.g. `workflows[0].nodes[2].src (line 31): required, but missing`.
@@ -28,6 +44,51 @@ func (p Problem) String() string {
 // Problems are all problems that were found, warnings among them. As it may hold nothing but warnings, turn it into an
 // error with Err, never by assignment.
 type Problems []Problem
+
+// Join makes one list of several, the manifest's own problems first, each file's by line. It tells the first 100 complaints
+// and as many warnings, and then how many more there are.
+func Join(lists ...Problems) Problems {
+	var told Problems
+	var left more
+	file := ""
+	all := slices.Concat(lists...)
+	for _, p := range all {
+		if file == "" {
+			file = p.File
+		}
+		if p.rule == ruleMore || p.rule == warnMore || p.rule == "" && p.Message == "" {
+			left.count(p)
+		} else {
+			told = append(told, p)
+		}
+	}
+	told.sort()
+	var complaints, warnings int
+	told = slices.DeleteFunc(told, func(p Problem) bool {
+		counted := &complaints
+		if p.Warning {
+			counted = &warnings
+		}
+		if *counted++; *counted <= maxComplaints {
+			return false
+		}
+		left.count(p)
+		return true
+	})
+	whole := file
+	if whole == "" {
+		whole = "manifest"
+	}
+	if left.complaints > 0 {
+		told = append(told, Problem{File: file, Path: whole, Message: fmt.Sprintf(string(ruleMore), thousands(left.complaints)),
+			rule: ruleMore, more: more{complaints: left.complaints}})
+	}
+	if left.warnings > 0 {
+		told = append(told, Problem{File: file, Path: whole, Message: fmt.Sprintf(string(warnMore), thousands(left.warnings)),
+			Warning: true, rule: warnMore, more: more{warnings: left.warnings}})
+	}
+	return told
+}
 
 // Error is one line per problem.
 func (p Problems) Error() string {

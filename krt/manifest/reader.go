@@ -1,8 +1,8 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +22,8 @@ type reader struct {
 	file     string
 	format   Format
 	problems Problems
+	reported int // complaints and warnings, those that are not kept included
+	tooMany  *Problem
 	lines    map[string]int
 	hints    *hints
 	values   int
@@ -52,10 +54,27 @@ func (r *reader) report(at value, what rule, args ...any) {
 	if at.path == "" {
 		at.path = r.whole()
 	}
-	r.problems = append(r.problems, Problem{
-		File: r.file, Path: at.path, Line: at.line, Message: fmt.Sprintf(string(what), args...), rule: what,
-	})
+	r.add(Problem{File: r.file, Path: at.path, Line: at.line, Message: fmt.Sprintf(string(what), args...), rule: what})
 }
+
+// add keeps a problem. A manifest that is wrong in very many places has them counted only, by the last that is kept.
+func (r *reader) add(p Problem) {
+	r.reported++
+	if p.rule == ruleTooMany {
+		r.tooMany = &p
+	}
+	if last := len(r.problems) - 1; last >= maxKept {
+		r.problems[last].more.count(p)
+		return
+	}
+	r.problems = append(r.problems, p)
+	if len(r.problems) == maxKept {
+		r.problems = append(r.problems, Problem{File: r.file, Path: r.whole()})
+	}
+}
+
+// maxKept is how many problems are kept until those that are told are chosen: the first in the file.
+const maxKept = 1_000
 
 // whole is how the manifest itself is called in a complaint.
 func (r *reader) whole() string {
@@ -66,8 +85,7 @@ func (r *reader) whole() string {
 }
 
 func (r *reader) warn(at value, what rule, args ...any) {
-	r.report(at, what, args...)
-	r.problems[len(r.problems)-1].Warning = true
+	r.add(Problem{File: r.file, Path: at.path, Line: at.line, Message: fmt.Sprintf(string(what), args...), Warning: true, rule: what})
 }
 
 // at makes a value of a node, resolving an alias. It counts, and reports when there are too many: everything reads as
@@ -230,8 +248,11 @@ func (o object) need(key, why string) (value, bool) {
 	return v, ok
 }
 
-// text reads any scalar as it is written: 1.0 is "1.0".
-func (r *reader) text(v value) (string, bool) {
+// text is short for texts that have no limit of their own.
+func (r *reader) text(v value) (string, bool) { return r.short(v, maxText) }
+
+// anyText reads any scalar as it is written: 1.0 is "1.0".
+func (r *reader) anyText(v value) (string, bool) {
 	if v.node.Kind != yaml.ScalarNode || v.null() {
 		r.report(v, ruleText, v.what())
 		return "", false
@@ -248,6 +269,16 @@ func (r *reader) text(v value) (string, bool) {
 		return "", false
 	}
 	return v.node.Value, true
+}
+
+// short reads a text of at most so many bytes.
+func (r *reader) short(v value, most int) (string, bool) {
+	text, ok := r.anyText(v)
+	if ok && len(text) > most {
+		r.report(v, ruleLongText, thousands(len(text)), thousands(most))
+		return "", false
+	}
+	return text, ok
 }
 
 // forbidden are characters that no name, path or variable may hold and that would change what a terminal shows.
@@ -276,10 +307,15 @@ func (r *reader) boolean(v value) bool {
 	return false
 }
 
-// positive reads a whole number that is at least 1.
-func (r *reader) positive(v value) (int, bool) {
+// positive reads a whole number that is at least 1 and at most so much.
+func (r *reader) positive(v value, most int) (int, bool) {
 	n, err := strconv.ParseInt(v.node.Value, 10, 64)
-	if v.node.Kind != yaml.ScalarNode || v.node.ShortTag() != "!!int" || err != nil || n > math.MaxInt32 {
+	whole := v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int"
+	if whole && (err == nil && n > int64(most) || errors.Is(err, strconv.ErrRange) && n > 0) {
+		r.report(v, ruleAtMost, thousands(most), shorten(v.node.Value))
+		return 0, false
+	}
+	if !whole || err != nil {
 		r.report(v, ruleInteger, v.what())
 		return 0, false
 	}

@@ -13,6 +13,8 @@ const (
 	ruleTab       rule = "indented with a tab; YAML takes spaces only"
 	ruleDocuments rule = "a second YAML document begins here; a manifest is one"
 	ruleTooMany   rule = "more than %d values, those that aliases repeat included"
+	ruleMore      rule = "and %s more complaints"
+	warnMore      rule = "and %s more warnings"
 )
 
 // Values.
@@ -23,6 +25,9 @@ const (
 	ruleBool         rule = "must be true or false, but is %s"
 	ruleInteger      rule = "must be a whole number, but is %s"
 	ruleAtLeastOne   rule = "must be at least 1, but is %s"
+	ruleAtMost       rule = "must be at most %s, but is %s"
+	ruleLongText     rule = "has %s bytes; at most %s are allowed"
+	ruleTooLong      rule = "has %s %s; at most %s are allowed"
 	ruleControl      rule = "holds the control character %U"
 	ruleTag          rule = "unknown YAML tag %s; write the value without it"
 	ruleKey          rule = "a key must be text, but is %s"
@@ -72,6 +77,8 @@ const (
 	ruleCycle           rule = "a cycle: %s"
 	ruleUnreachable     rule = "a cycle that no message can reach: %s; subscribe one of these nodes to something before them"
 	ruleExitUnreachable rule = "a cycle that no message can reach: %s; so the exitpoint %q cannot be reached from the entrypoint"
+	ruleAllNodes        rule = "all workflows together have %s nodes; at most %s are allowed"
+	ruleAllReplicas     rule = "all nodes together have %s replicas; at most %s are allowed"
 	ruleTwoChains       rule = "%s and %s mean the same; write one of them"
 )
 

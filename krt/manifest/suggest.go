@@ -30,7 +30,12 @@ func (h *hints) file(wrong string, candidates []string) string {
 	if best := h.nearest(wrong, candidates, min(3, max(1, len(wrong)/3))); best != "" {
 		return didYouMean(best)
 	}
-	same := slices.DeleteFunc(slices.Clone(candidates), func(c string) bool { return path.Base(c) != path.Base(wrong) })
+	if h.left == 0 {
+		return ""
+	}
+	same := slices.DeleteFunc(slices.Clone(candidates[:min(len(candidates), maxNames)]), func(c string) bool {
+		return path.Base(c) != path.Base(wrong)
+	})
 	if len(same) == 1 {
 		return didYouMean(same[0])
 	}

@@ -42,6 +42,9 @@ func (r *reader) workflowItems(o object) []value {
 	if ok && len(items) == 0 {
 		r.report(v, ruleNoWorkflow)
 	}
+	if !r.few(v, len(items), MaxWorkflows, "workflows") {
+		return nil
+	}
 	return items
 }
 
@@ -64,7 +67,7 @@ func (r *reader) workflow(o object, workflows *names) Workflow {
 		}
 	}
 	if v, ok := o.get("maxAttempts"); ok {
-		if attempts, ok := r.positive(v); ok {
+		if attempts, ok := r.positive(v, anyNumber); ok {
 			w.MaxAttempts, w.AttemptsSet = attempts, true
 		}
 	}
@@ -78,7 +81,7 @@ func (r *reader) workflow(o object, workflows *names) Workflow {
 
 // rpc reads the name of the rpc that the workflow answers; each has one of its own.
 func (r *reader) rpc(v value, rpcs *names) string {
-	rpc, ok := r.text(v)
+	rpc, ok := r.short(v, maxShort)
 	if !ok {
 		return ""
 	}
@@ -131,6 +134,9 @@ func (r *reader) nodesV2(w *Workflow, o object, declared map[string]int) (*roste
 		r.report(v, ruleNoNode)
 		return nil, false
 	}
+	if !r.few(v, len(items), MaxNodes, "nodes") {
+		return nil, false
+	}
 	nodes, seen := newRoster(), newNames()
 	var objects []object
 	for _, item := range items {
@@ -158,14 +164,18 @@ func (r *reader) nodesV2(w *Workflow, o object, declared map[string]int) (*roste
 
 // subscriptions come after all nodes were read, as they may name any of them.
 func (r *reader) subscriptions(nodes *roster, n *Node, o object) {
-	before := len(r.problems)
+	before := r.reported
 	v, ok := o.need("subscriptions", `what the node receives, e.g. ["`+Entrypoint+`"]`)
 	if !ok {
 		n.damaged = true
 		return
 	}
 	words := r.words(v)
-	if len(words) == 0 && len(r.problems) == before {
+	if !r.few(v, len(words), MaxSubscriptions, "subscriptions") {
+		n.damaged = true
+		return
+	}
+	if len(words) == 0 && r.reported == before {
 		r.report(v, ruleNoSubscription, Entrypoint)
 	}
 	for _, each := range words {
@@ -173,7 +183,7 @@ func (r *reader) subscriptions(nodes *roster, n *Node, o object) {
 			n.Subscriptions = append(n.Subscriptions, s)
 		}
 	}
-	n.damaged = len(r.problems) > before || len(n.Subscriptions) < len(words)
+	n.damaged = r.reported > before || len(n.Subscriptions) < len(words)
 }
 
 // subscription returns false when it cannot be followed.
