@@ -10,6 +10,7 @@ const (
 	defaultMaxEntries = 200_000
 	defaultMaxBytes   = 64 << 30
 	maxPathBytes      = 1024 // of an entry; keeps the memory for names bounded by the number of entries
+	maxNameBytes      = 255  // of a file or folder, as file systems take it
 )
 
 func (l Limits) orDefaults() Limits {

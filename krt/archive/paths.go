@@ -13,7 +13,7 @@ import (
 // could mean anything else, on any system.
 func cleanPath(name string) (string, error) {
 	if len(name) > maxPathBytes {
-		return "", refuse(ErrName, name[:64]+"…", "the name of entry %q is longer than %d bytes", name[:64]+"…", maxPathBytes)
+		return "", refuse(ErrName, beginning(name), "the name of entry %q is longer than %d bytes", beginning(name), maxPathBytes)
 	}
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", refuse(ErrName, name, "the name of entry %q is not plain UTF-8 text", name)
@@ -29,8 +29,21 @@ func cleanPath(name string) (string, error) {
 		if part == ".." {
 			return "", refuse(ErrOutside, name, "entry %q leaves the package's root: its path holds ..", name)
 		}
+		if len(part) > maxNameBytes {
+			return "", refuse(ErrName, name, "entry %q has a name of %d bytes; no file system takes more than %d",
+				beginning(name), len(part), maxNameBytes)
+		}
 	}
 	return path.Clean(name), nil
+}
+
+// beginning is that of a long name.
+func beginning(name string) string {
+	const enough = 64
+	if len(name) <= enough {
+		return name
+	}
+	return strings.ToValidUTF8(name[:enough], "") + "…"
 }
 
 // pathSet knows the files and folders of a package.

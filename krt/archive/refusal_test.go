@@ -55,6 +55,10 @@ func TestRefusesWhatIsNoGoodPackage(t *testing.T) {
 			data: krt(t, entry{name: long}), kind: archive.ErrName,
 			text: `the name of entry "` + long[:64] + `…" is longer than 1024 bytes`,
 		},
+		"long name of a folder": {
+			data: krt(t, entry{name: "a/" + strings.Repeat("n", 256) + "/b"}), kind: archive.ErrName,
+			text: `entry "a/` + strings.Repeat("n", 62) + `…" has a name of 256 bytes; no file system takes more than 255`,
+		},
 		"file without a name": {
 			data: krt(t, entry{name: "."}), kind: archive.ErrName,
 			text: `entry "." is a file without a name`,
