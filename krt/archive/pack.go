@@ -162,6 +162,9 @@ func check(sources []Source) (total int64, err error) {
 		if err := paths.add(clean, false, source.Path); err != nil {
 			return 0, err
 		}
+		if err := paths.keep(clean, source.Size, source.Path); err != nil {
+			return 0, err
+		}
 		total += source.Size
 	}
 	return total, paths.checkManifest()

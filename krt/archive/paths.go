@@ -51,6 +51,7 @@ type pathSet struct {
 	max       int
 	kinds     map[string]pathKind
 	manifests []string
+	kept      int64 // bytes of the manifest and the protos
 }
 
 type pathKind byte
@@ -92,6 +93,18 @@ func (s *pathSet) add(p string, folder bool, name string) error {
 		if len(s.manifests) == 2 {
 			return refuse(ErrTwoManifests, name, "the package has two manifests, %s and %s: keep one", s.manifests[0], s.manifests[1])
 		}
+	}
+	return nil
+}
+
+// keep takes in the size of a file, of which only that of a manifest or proto matters.
+func (s *pathSet) keep(p string, size int64, name string) error {
+	if !isManifest(p) && path.Ext(p) != ".proto" {
+		return nil
+	}
+	if s.kept += size; s.kept > manifest.MaxKept {
+		return refuse(ErrTooLarge, name,
+			"the manifest and the protos of the package have more than %d bytes together, the limit, at entry %q", manifest.MaxKept, name)
 	}
 	return nil
 }

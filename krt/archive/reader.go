@@ -123,6 +123,9 @@ func (r *Reader) admit(header *tar.Header) (bool, error) {
 		return false, refuse(ErrTooLarge, header.Name,
 			"the package unpacks to more than %d bytes, the limit, at entry %q", r.limits.MaxBytes, header.Name)
 	}
+	if err := r.paths.keep(path, header.Size, header.Name); err != nil {
+		return false, err
+	}
 	r.current = File{Path: path, Executable: header.Mode&0o111 != 0, Size: header.Size}
 	return true, nil
 }

@@ -59,6 +59,10 @@ func TestRefusesWhatIsNoGoodPackage(t *testing.T) {
 			data: krt(t, entry{name: "a/" + strings.Repeat("n", 256) + "/b"}), kind: archive.ErrName,
 			text: `entry "a/` + strings.Repeat("n", 62) + `…" has a name of 256 bytes; no file system takes more than 255`,
 		},
+		"large protos": {
+			data: krt(t, entry{name: "a.proto", size: 9 << 20}), kind: archive.ErrTooLarge,
+			text: `the manifest and the protos of the package have more than 8388608 bytes together, the limit, at entry "a.proto"`,
+		},
 		"file without a name": {
 			data: krt(t, entry{name: "."}), kind: archive.ErrName,
 			text: `entry "." is a file without a name`,

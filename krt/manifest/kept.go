@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// MaxKept is how many bytes the manifest and the protos of a package have at most, together: they are held in memory while it
+// arrives.
+const MaxKept = 8 << 20
+
 // Kept are the files of a package that are held in memory, by path: enough of it to read a manifest and its protos while the
 // rest passes by.
 type Kept map[string][]byte

@@ -209,7 +209,7 @@ func TestImportsAreWhatCompileReads(t *testing.T) {
 		"import \"a.proto\";\nmessage {":                          nil,
 		"import \"google/protobuf/empty.proto\"; import \"x/y\";": {"google/protobuf/empty.proto", "x/y"},
 	} {
-		require.Equal(t, want, protos.Imports([]byte("syntax = \"proto3\";\n"+source)), source)
+		require.Equal(t, want, protos.NewReading().Imports([]byte("syntax = \"proto3\";\n"+source)), source)
 	}
 }
 

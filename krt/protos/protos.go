@@ -98,10 +98,17 @@ func Compile(ctx context.Context, fsys fs.FS, paths ...string) (*Set, error) {
 	return newSet(files, sources)
 }
 
-// Imports are the paths that the source of a proto imports, as Compile reads them; it need not compile. None are told of
-// a source that cannot be read: Compile says why.
-func Imports(source []byte) []string {
+// Reading finds out what protos import, as Compile does. All that is read by one together is bounded as what Compile reads.
+type Reading struct{ bounds *bounds }
+
+// NewReading is one that has read nothing.
+func NewReading() *Reading { return &Reading{bounds: newBounds()} }
+
+// Imports are the paths that the source of a proto imports; it need not compile. None are told of a source that cannot be
+// read: Compile says why.
+func (r *Reading) Imports(source []byte) []string {
 	alone := newSources(context.Background(), nil)
+	alone.bounds = r.bounds
 	file := alone.parse("", source)
 	if file == nil {
 		return nil

@@ -3,7 +3,6 @@ package look
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -13,9 +12,6 @@ import (
 	"github.com/konstellation-io/kre/krt/manifest"
 	"github.com/konstellation-io/kre/krt/protos"
 )
-
-// maxKept bounds the manifests and protos that are kept of one package, in bytes.
-const maxKept = 64 << 20
 
 // packed is a package of which only the manifest and the protos were kept; it is what manifest.Check needs of it.
 type packed struct {
@@ -30,7 +26,6 @@ func readPacked(ctx context.Context, r io.Reader) (*packed, error) {
 		return nil, err
 	}
 	p := &packed{contents: map[string][]byte{}, sizes: map[string]int64{}}
-	kept := 0
 	for {
 		file, err := reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -48,9 +43,6 @@ func readPacked(ctx context.Context, r io.Reader) (*packed, error) {
 		content, err := io.ReadAll(io.LimitReader(reader, limit))
 		if err != nil {
 			return nil, err
-		}
-		if kept += len(content); kept > maxKept {
-			return nil, fmt.Errorf("its manifest and protos are larger than %d bytes together", maxKept)
 		}
 		p.contents[file.Path] = content
 	}

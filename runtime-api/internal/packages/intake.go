@@ -2,11 +2,11 @@ package packages
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,9 +16,6 @@ import (
 	"github.com/konstellation-io/kre/krt/protos"
 )
 
-// maxKept bounds the manifest and the protos that are kept of one package, in bytes.
-const maxKept = 16 << 20
-
 // reasonManifest and reasonPackage tell a caller's program what is refused.
 const (
 	reasonManifest = "ERROR_REASON_INVALID_MANIFEST"
@@ -26,17 +23,28 @@ const (
 )
 
 // intake is what is known of a package while it arrives: the names of its files, and the content of its manifest and
-// protos.
+// protos, which the reader of archives bounds. Each is read once.
 type intake struct {
 	contents map[string][]byte
-	kept     int
-	manifest string // name of its file; empty until it has arrived
+	name     string // of the manifest's file; empty until it has arrived
 	numbers  map[string]int
 	whole    bool // all has arrived
+
+	manifest *manifest.Manifest // nil where it is none
+	problems manifest.Problems  // that it has by itself
+	awaited  map[string]bool    // protos that are needed and have not arrived
+	followed map[string]bool    // protos whose imports are known
+	reading  *protos.Reading
+
+	compiled bool
+	proto    manifest.Problems // that compiling has found
 }
 
 func newIntake() *intake {
-	return &intake{contents: map[string][]byte{}, numbers: map[string]int{}}
+	return &intake{
+		contents: map[string][]byte{}, numbers: map[string]int{},
+		awaited: map[string]bool{}, followed: map[string]bool{}, reading: protos.NewReading(),
+	}
 }
 
 // keeps is how many bytes of a file are of interest: one more than is allowed, so that too many are noticed.
@@ -58,80 +66,101 @@ func (in *intake) add(file archive.File, content io.Reader) (int, io.Reader, err
 	if limit == 0 {
 		return number, content, nil
 	}
-	beginning, err := io.ReadAll(io.LimitReader(content, limit))
-	if err != nil {
+	beginning := make([]byte, min(limit, file.Size))
+	if _, err := io.ReadFull(content, beginning); err != nil {
 		return 0, nil, err
 	}
-	if in.kept += len(beginning); in.kept > maxKept {
-		return 0, nil, fault.New(fault.Invalid, "the manifest and the protos of the package have more than %d bytes together, the limit", maxKept).
-			For(reasonPackage, "problem", "too large", "entry", file.Path)
-	}
 	in.contents[file.Path] = beginning
-	if path.Ext(file.Path) != ".proto" {
-		in.manifest = file.Path
-	}
 	return number, io.MultiReader(bytes.NewReader(beginning), content), nil
 }
 
-// early reads the manifest if what has arrived is enough to judge it: what it does not agree on with files that are still
+// read reads a file that has been added, if it is the manifest or a proto that is needed.
+func (in *intake) read(name string) {
+	switch {
+	case path.Ext(name) == ".proto":
+		if in.awaited[name] {
+			in.follow(name)
+		}
+		if strings.HasPrefix(name, wellKnown) {
+			in.compiled = false // the package's own takes the place of the one that was taken
+		}
+	default:
+		in.name = name
+		in.manifest, in.problems = manifest.Parse(name, in.contents[name])
+		if in.manifest != nil && in.manifest.Proto != "" {
+			in.follow(in.manifest.Proto)
+		}
+	}
+}
+
+// wellKnown begins the paths of the protos that need not be in a package.
+const wellKnown = "google/protobuf/"
+
+// follow finds out what a proto needs of the package, as far as that has arrived.
+func (in *intake) follow(name string) {
+	if in.followed[name] || len(in.followed) > protos.MaxFiles || !fs.ValidPath(name) {
+		return // if it is wrong, compiling tells
+	}
+	content, arrived := in.contents[name]
+	if !arrived {
+		if !strings.HasPrefix(name, wellKnown) {
+			in.awaited[name] = true
+		}
+		return
+	}
+	in.followed[name] = true
+	delete(in.awaited, name)
+	for _, imported := range in.reading.Imports(content) {
+		in.follow(imported)
+	}
+}
+
+// early judges the manifest if what has arrived is enough for it: what it does not agree on with files that are still
 // to come is told at the end. nil: it is not enough. others says that a file has begun to arrive that is neither the
 // manifest nor a proto; those are packed first, so that a manifest that is wrong by itself is then refused at once.
-func (in *intake) early(others bool) (*Manifest, error) {
-	if in.manifest == "" {
+func (in *intake) early(ctx context.Context, others bool) (*Manifest, error) {
+	if in.name == "" {
 		return nil, nil
 	}
-	m, problems := manifest.Parse(in.manifest, in.contents[in.manifest])
-	if wrong := problems.Err() != nil; wrong && !others || !wrong && !in.suffices(m) {
+	wrong := in.problems.Err() != nil
+	switch {
+	case wrong && !others, !wrong && !in.suffices():
 		return nil, nil
+	case in.suffices():
+		return in.judge(ctx)
 	}
-	if in.suffices(m) {
-		return in.read()
-	}
-	return nil, refused(problems)
+	return nil, refused(in.problems)
 }
 
 // suffices reports whether nothing that is still to come can change what is told of the manifest.
-func (in *intake) suffices(m *manifest.Manifest) bool {
-	if m == nil {
+func (in *intake) suffices() bool {
+	if in.manifest == nil {
 		return true
 	}
-	for _, workflow := range m.Workflows {
+	for _, workflow := range in.manifest.Workflows {
 		for _, node := range workflow.Nodes {
 			if node.Src == "" {
 				return false
 			}
 		}
 	}
-	return m.Proto == "" || in.hasProto(m.Proto, map[string]bool{})
+	return len(in.awaited) == 0
 }
 
-var importing = regexp.MustCompile(`(?m)^\s*import\s+(?:public\s+|weak\s+)?"([^"]+)"`)
-
-// hasProto reports whether a proto has arrived, and all that it imports of the package.
-func (in *intake) hasProto(name string, seen map[string]bool) bool {
-	content, arrived := in.contents[name]
-	if !arrived {
-		return strings.HasPrefix(name, "google/protobuf/")
-	}
-	seen[name] = true
-	for _, imported := range importing.FindAllSubmatch(content, -1) {
-		if other := string(imported[1]); !seen[other] && !in.hasProto(other, seen) {
-			return false
+// judge compares the manifest with the files that have arrived. The protos are compiled the first time only.
+func (in *intake) judge(ctx context.Context) (*Manifest, error) {
+	if !in.compiled {
+		proto, err := manifest.CheckProto(ctx, in.manifest, in)
+		if err != nil {
+			return nil, err
 		}
+		in.compiled, in.proto = true, proto
 	}
-	return true
-}
-
-// read reads the manifest and compares it with the files that have arrived.
-func (in *intake) read() (*Manifest, error) {
-	m, problems, err := manifest.Load(in, in.manifest)
-	if err != nil {
-		return nil, err
-	}
+	problems := manifest.Join(in.problems, manifest.CheckPrograms(in.manifest, in), in.proto)
 	if err := refused(problems); err != nil {
 		return nil, err
 	}
-	return summary(m, problems.Warnings()), nil
+	return summary(in.manifest, problems.Warnings()), nil
 }
 
 // refused is the error for what is wrong with a manifest; nil if nothing is.

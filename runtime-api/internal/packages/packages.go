@@ -62,8 +62,10 @@ type Options struct {
 type Service struct {
 	objects Store
 	opts    Options
-	// turn holds one token. Whoever has it may name contents in a list, or remove contents that no list names.
-	turn chan struct{}
+	// turn is who may name contents in a list, or remove contents that no list names.
+	turn turn
+	// judging is who reads a manifest and protos: it takes memory by what they are made of, and so does one at a time.
+	judging turn
 
 	// bucket is held by uploads that are going on, all together, and by who removes the bucket, alone.
 	bucket sync.RWMutex
@@ -74,7 +76,7 @@ type Service struct {
 
 // New returns a service on top of an object store.
 func New(objects Store, opts Options) *Service {
-	return &Service{objects: objects, opts: opts, turn: make(chan struct{}, 1), alive: map[string]bool{}}
+	return &Service{objects: objects, opts: opts, turn: newTurn(), judging: newTurn(), alive: map[string]bool{}}
 }
 
 // Get tells what is stored for a version.
@@ -158,7 +160,7 @@ func (s *Service) List(ctx context.Context) (map[string]string, error) {
 // Delete removes the package of a version, and the contents that no other version has; with the last, also the bucket.
 // What is not there is no error.
 func (s *Service) Delete(ctx context.Context, version string) error {
-	return s.alone(ctx, func() error {
+	return s.turn.do(ctx, func() error {
 		stored, err := s.Get(ctx, version)
 		if fault.KindOf(err) == fault.NotFound {
 			return s.dropBucket(ctx)
@@ -182,13 +184,18 @@ func (s *Service) dropBucket(ctx context.Context) error {
 	return s.objects.Drop(ctx)
 }
 
-// alone does something while nobody else changes what lists name.
-func (s *Service) alone(ctx context.Context, do func() error) error {
+// turn holds one token.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// do does something while nobody else does anything in this turn.
+func (t turn) do(ctx context.Context, do func() error) error {
 	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
+	case t <- struct{}{}:
+		defer func() { <-t }()
 		return do()
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }

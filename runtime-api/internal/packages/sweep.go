@@ -46,7 +46,7 @@ func (s *Service) Sweep(ctx context.Context, age time.Duration) error {
 	if err := s.sweepUploads(ctx, time.Now().Add(-age)); err != nil {
 		return fmt.Errorf("sweep uploads: %w", err)
 	}
-	err := s.alone(ctx, func() error {
+	err := s.turn.do(ctx, func() error {
 		contents := map[Object]bool{}
 		for object, err := range s.objects.List(ctx, contentsPrefix) {
 			if err != nil {

@@ -76,7 +76,11 @@ func (u *upload) receive(ctx context.Context, content io.Reader) (*Package, erro
 		return nil, err
 	}
 	u.intake.whole = true
-	m, err := u.intake.read()
+	var m *Manifest
+	err = u.service.judging.do(ctx, func() error {
+		m, err = u.intake.judge(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +106,7 @@ func (u *upload) files(ctx context.Context, small *flight, content io.Reader) (*
 			return nil, err
 		}
 		if keeps(file.Path) == 0 {
-			if err := u.look(true); err != nil {
+			if err := u.look(ctx, true); err != nil {
 				return nil, err
 			}
 		}
@@ -111,7 +115,11 @@ func (u *upload) files(ctx context.Context, small *flight, content io.Reader) (*
 			return nil, err
 		}
 		if keeps(file.Path) != 0 {
-			if err := u.look(false); err != nil {
+			err := u.service.judging.do(ctx, func() error { u.intake.read(file.Path); return nil })
+			if err == nil {
+				err = u.look(ctx, false)
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -122,11 +130,15 @@ func (u *upload) files(ctx context.Context, small *flight, content io.Reader) (*
 }
 
 // look tells of the manifest if it can be judged now and was not before.
-func (u *upload) look(others bool) error {
+func (u *upload) look(ctx context.Context, others bool) error {
 	if u.told {
 		return nil
 	}
-	m, err := u.intake.early(others)
+	var m *Manifest
+	err := u.service.judging.do(ctx, func() (err error) {
+		m, err = u.intake.early(ctx, others)
+		return err
+	})
 	if err != nil || m == nil {
 		return err
 	}
@@ -152,7 +164,7 @@ func (u *upload) put(ctx context.Context, small *flight, key string, content io.
 
 // commit makes an upload the package of its version.
 func (s *Service) commit(ctx context.Context, u *upload, p *Package) (*Package, error) {
-	err := s.alone(ctx, func() error {
+	err := s.turn.do(ctx, func() error {
 		stored, err := s.Get(ctx, p.Version)
 		switch {
 		case err == nil && stored.Digest == p.Digest:
