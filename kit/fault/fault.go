@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind tells whose matter an error is and what may be done about it.
@@ -38,6 +39,8 @@ type Error struct {
 	Metadata map[string]string // what the reason is about, by snake_case keys; only with a Reason
 	Fields   []Field           // what is wrong with the request; only with Invalid
 	Cause    error             // for the log; never shown to the caller
+
+	RetryAfter time.Duration // when the same request is worth making again; 0: nothing is said of it
 }
 
 // Error tells everything, the cause included: it is meant for the log.

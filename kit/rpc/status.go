@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/konstellation-io/kre/kit/fault"
 )
@@ -28,7 +29,7 @@ var codeOfKind = map[fault.Kind]codes.Code{
 }
 
 // Status returns what the caller learns of err, nil meaning OK: a status as it is; a fault with its text, its reason as a
-// google.rpc.ErrorInfo and its fields as a google.rpc.BadRequest; and of anything else only the id to look for in the log.
+// google.rpc.ErrorInfo, its fields as a google.rpc.BadRequest, and when to come back as a google.rpc.RetryInfo; and of anything else only the id to look for in the log.
 func Status(err error, requestID string) *status.Status {
 	if err == nil {
 		return status.New(codes.OK, "")
@@ -61,6 +62,9 @@ func ofFault(f *fault.Error) *status.Status {
 				&errdetails.BadRequest_FieldViolation{Field: field.Path, Description: field.Message})
 		}
 		details = append(details, bad)
+	}
+	if f.RetryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.RetryAfter)})
 	}
 	if len(details) == 0 {
 		return answer
@@ -96,6 +100,8 @@ func Fault(err error) error {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
 			f.Reason, f.Metadata = detail.GetReason(), detail.GetMetadata()
+		case *errdetails.RetryInfo:
+			f.RetryAfter = detail.GetRetryDelay().AsDuration()
 		case *errdetails.BadRequest:
 			for _, v := range detail.GetFieldViolations() {
 				f.Fields = append(f.Fields, fault.Field{Path: v.GetField(), Message: v.GetDescription()})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/krt/archive"
@@ -56,6 +57,11 @@ type Node struct {
 // Options are what may be other than usual.
 type Options struct {
 	Limits archive.Limits // of a package
+
+	Uploads    int           // how many go on at a time; 0: 4
+	Waiting    int           // how many others wait; 0: 64
+	Patience   time.Duration // how long one waits; 0: a minute
+	Standstill time.Duration // how long one that goes on may bring nothing while others wait; 0: 20 s
 }
 
 // Service keeps packages. One service at a time works on a bucket.
@@ -66,6 +72,7 @@ type Service struct {
 	turn turn
 	// judging is who reads a manifest and protos: it takes memory by what they are made of, and so does one at a time.
 	judging turn
+	gate    *gate
 
 	// bucket is held by uploads that are going on, all together, and by who removes the bucket, alone.
 	bucket sync.RWMutex
@@ -76,7 +83,7 @@ type Service struct {
 
 // New returns a service on top of an object store.
 func New(objects Store, opts Options) *Service {
-	return &Service{objects: objects, opts: opts, turn: newTurn(), judging: newTurn(), alive: map[string]bool{}}
+	return &Service{objects: objects, opts: opts, turn: newTurn(), judging: newTurn(), gate: newGate(opts), alive: map[string]bool{}}
 }
 
 // Get tells what is stored for a version.

@@ -26,9 +26,16 @@ const (
 // found once, as soon as the manifest can be judged: before content has ended, where manifest and protos come first. The
 // same package again changes nothing.
 //
-// On any error nothing is left behind. Kinds of error: fault.Invalid for a package that is refused; fault.AlreadyExists
-// when that version has another package; those of found, of reading content, and of Objects.
+// On any error nothing is left behind; a read of content that has begun may go on until content ends or fails. Kinds of
+// error: fault.Invalid for a package that is refused; fault.AlreadyExists when that version has another package;
+// fault.Exhausted when too many are uploaded at once, see gate; those of found, of reading content, and of Objects.
 func (s *Service) Upload(ctx context.Context, content io.Reader, found func(Manifest) error) (_ *Package, err error) {
+	if err := s.gate.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
+	ctx, content, done := s.gate.arriving(ctx, content)
+	defer done()
 	u := &upload{service: s, name: newUpload(), intake: newIntake(), found: found}
 	s.setAlive(u.name, true)
 	s.bucket.RLock()
