@@ -106,7 +106,7 @@ func TestComplainsAboutProtosAndManifestsThatAreTooLargeInAPackage(t *testing.T)
 
 	subject, err = look.Open(context.Background(), pack(t, "krt.yml", large))
 	require.NoError(t, err)
-	require.ErrorContains(t, subject.Problems.Err(), "krt.yml: larger than 1048576 bytes")
+	require.ErrorContains(t, subject.Problems.Err(), "krt.yml: larger than 524288 bytes")
 	require.Nil(t, subject.Manifest)
 }
 
