@@ -27,6 +27,7 @@ const (
 	ReasonConflict         = "ERROR_REASON_CONFLICT"
 	ReasonUnavailable      = "ERROR_REASON_UNAVAILABLE"
 	ReasonTooLarge         = "ERROR_REASON_TOO_LARGE"
+	ReasonBusy             = "ERROR_REASON_BUSY"
 	ReasonCallFailed       = "ERROR_REASON_CALL_FAILED"
 )
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -223,6 +224,12 @@ var samples = map[adminv1.ErrorReason]sample{
 		},
 		code: codes.OutOfRange, http: 400, says: "no house of that size", metadata: map[string]string{"version": "v1"},
 	},
+	adminv1.ErrorReason_ERROR_REASON_BUSY: {
+		prepare: refusing(&fault.Error{Kind: fault.Exhausted, Message: "4 packages are being uploaded to this runtime, as many as may",
+			Reason: engine.ReasonBusy, RetryAfter: 5 * time.Second}),
+		method: "POST", path: "/v1/runtimes/prod/versions", body: "v3", call: uploading("prod", "v3"),
+		code: codes.ResourceExhausted, http: 429, says: "as many as may",
+	},
 	adminv1.ErrorReason_ERROR_REASON_INTERNAL: {
 		prepare: refusing(errors.New("disk /dev/sda is on fire")),
 		method:  "POST", path: "/v1/runtimes/prod/versions", body: "v3", call: uploading("prod", "v3"),
@@ -286,7 +293,8 @@ func (s sample) show(t *testing.T, reason adminv1.ErrorReason) {
 	require.Equal(t, s.http, code, text)
 	require.Equal(t, "application/json", restHeader.Get("Content-Type"))
 	require.Equal(t, s.http == http.StatusUnauthorized, restHeader.Get("WWW-Authenticate") != "")
-	require.Equal(t, s.http == http.StatusServiceUnavailable, restHeader.Get("Retry-After") != "")
+	again := s.http == http.StatusServiceUnavailable || s.http == http.StatusTooManyRequests
+	require.Equal(t, again, restHeader.Get("Retry-After") != "")
 	told := statusOf(t, text)
 	if reason == adminv1.ErrorReason_ERROR_REASON_INTERNAL {
 		// It names its own request, and nothing of what happened.

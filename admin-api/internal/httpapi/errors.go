@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -90,12 +91,25 @@ func (a *api) answer(w http.ResponseWriter, code int, answer *status.Status) {
 	if answer.Code() == codes.Unauthenticated {
 		header.Set("WWW-Authenticate", `Bearer realm="KRE"`)
 	}
-	if answer.Code() == codes.Unavailable {
-		header.Set("Retry-After", fmt.Sprint(int(time.Second.Seconds())))
+	if after := retryAfter(answer); after > 0 {
+		header.Set("Retry-After", fmt.Sprint(int(math.Ceil(after.Seconds()))))
 	}
 	text := a.marshalStatus(answer)
 	w.WriteHeader(code)
 	_, _ = w.Write(text) // a caller that has gone needs none
+}
+
+// retryAfter is when the same request is worth making again, 0 if nothing is known of that.
+func retryAfter(answer *status.Status) time.Duration {
+	for _, detail := range answer.Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration()
+		}
+	}
+	if answer.Code() == codes.Unavailable {
+		return time.Second
+	}
+	return 0
 }
 
 // marshalStatus is a google.rpc.Status as JSON, less those details whose types nobody here knows: those of a version's own

@@ -105,6 +105,10 @@ const (
 	//
 	//	{"reason": "ERROR_REASON_INTERNAL", "domain": "kre.konstellation.io", "metadata": {"request_id": "ABC"}}
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 19
+	// `RESOURCE_EXHAUSTED`. As many ask for it as can be served; a RetryInfo tells when the same request may be made again.
+	//
+	//	{"reason": "ERROR_REASON_BUSY", "domain": "kre.konstellation.io"}
+	ErrorReason_ERROR_REASON_BUSY ErrorReason = 20
 )
 
 // Enum value maps for ErrorReason.
@@ -130,6 +134,7 @@ var (
 		17: "ERROR_REASON_TOO_LARGE",
 		18: "ERROR_REASON_CALL_FAILED",
 		19: "ERROR_REASON_INTERNAL",
+		20: "ERROR_REASON_BUSY",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":        0,
@@ -152,6 +157,7 @@ var (
 		"ERROR_REASON_TOO_LARGE":          17,
 		"ERROR_REASON_CALL_FAILED":        18,
 		"ERROR_REASON_INTERNAL":           19,
+		"ERROR_REASON_BUSY":               20,
 	}
 )
 
@@ -186,7 +192,7 @@ var File_kre_admin_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_kre_admin_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fkre/admin/v1/error_reason.proto\x12\fkre.admin.v1*\x97\x05\n" +
+	"\x1fkre/admin/v1/error_reason.proto\x12\fkre.admin.v1*\xae\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x01\x12 \n" +
@@ -208,7 +214,8 @@ const file_kre_admin_v1_error_reason_proto_rawDesc = "" +
 	"\x18ERROR_REASON_UNAVAILABLE\x10\x10\x12\x1a\n" +
 	"\x16ERROR_REASON_TOO_LARGE\x10\x11\x12\x1c\n" +
 	"\x18ERROR_REASON_CALL_FAILED\x10\x12\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x13B\xb9\x01\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\x13\x12\x15\n" +
+	"\x11ERROR_REASON_BUSY\x10\x14B\xb9\x01\n" +
 	"\x10com.kre.admin.v1B\x10ErrorReasonProtoP\x01ZAgithub.com/konstellation-io/kre/proto/gen/go/kre/admin/v1;adminv1\xa2\x02\x03KAX\xaa\x02\fKre.Admin.V1\xca\x02\fKre\\Admin\\V1\xe2\x02\x18Kre\\Admin\\V1\\GPBMetadata\xea\x02\x0eKre::Admin::V1b\x06proto3"
 
 var (
