@@ -38,7 +38,7 @@ func TestWhatListensAtAPortAsksWhoOneIs(t *testing.T) {
 		version.GetGrpcAddress(): "an entrypoint", strings.TrimPrefix(version.GetHttpAddress(), "http://"): "an entrypoint",
 	}
 	asks := map[string]func(t *testing.T, address string){
-		strings.TrimPrefix(engine.Up.HTTP, "http://"): asksOverHTTP(http.StatusUnauthorized),
+		strings.TrimPrefix(engine.Up.HTTP, "http://"): asksOverHTTP("/v1/runtimes", http.StatusUnauthorized),
 		engine.Up.GRPC: asksOverGRPC,
 	}
 	var kept struct{ NATS, Objects int }
@@ -46,7 +46,7 @@ func TestWhatListensAtAPortAsksWhoOneIs(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, &kept))
 	asks[net.JoinHostPort("127.0.0.1", strconv.Itoa(kept.NATS))] = natsAsks
-	asks[net.JoinHostPort("127.0.0.1", strconv.Itoa(kept.Objects))] = asksOverHTTP(http.StatusForbidden)
+	asks[net.JoinHostPort("127.0.0.1", strconv.Itoa(kept.Objects))] = asksOverHTTP("/kre-open?list-type=2", http.StatusForbidden)
 
 	listening := engine.Listening(t)
 	require.NotEmpty(t, listening)
@@ -79,10 +79,10 @@ func TestWhatListensAtAPortAsksWhoOneIs(t *testing.T) {
 	require.Zero(t, data.Mode().Perm()&0o077)
 }
 
-func asksOverHTTP(refusal int) func(t *testing.T, address string) {
+func asksOverHTTP(path string, refusal int) func(t *testing.T, address string) {
 	return func(t *testing.T, address string) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/v1/runtimes", http.NoBody)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, http.NoBody)
 		require.NoError(t, err)
 		answer, err := http.DefaultClient.Do(request)
 		require.NoError(t, err)
