@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -13,6 +14,9 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 )
+
+// localNetwork is that of a connection within the process.
+const localNetwork = "bufconn"
 
 // localBuffer is how much of a stream may be under way within the process, bytes.
 const localBuffer = 256 << 10
@@ -25,11 +29,18 @@ type method struct {
 
 // RegisterService registers a service and what implements it, before Serve. It is what generated code calls.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, service any) {
-	s.Server.RegisterService(desc, service)
+	streams := *desc
+	streams.Methods, streams.Streams = nil, slices.Clone(desc.Streams)
 	for _, m := range desc.Methods {
-		s.local[fmt.Sprintf("/%s/%s", desc.ServiceName, m.MethodName)] = method{service: service, handle: m.Handler}
+		streams.Streams = append(streams.Streams, s.calls.asStream(desc.ServiceName, m))
+	}
+	s.Server.RegisterService(&streams, service)
+	for _, m := range desc.Methods {
+		s.local[fullName(desc.ServiceName, m.MethodName)] = method{service: service, handle: m.Handler}
 	}
 }
+
+func fullName(service, method string) string { return fmt.Sprintf("/%s/%s", service, method) }
 
 // Local is a connection to a server of the same process, for who translates another protocol into its calls: what happens
 // around every call (authentication, limits, log, metrics) happens here too. Unary calls are handed over without a

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"github.com/konstellation-io/kre/kit/budget"
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/telemetry"
 )
@@ -35,8 +36,19 @@ type Options struct {
 	Status func(err error, requestID string) *status.Status
 	// Timeout bounds unary calls whose caller has set no deadline. 0: 30 s.
 	Timeout time.Duration
-	// MaxRequestBytes bounds one request message. 0: 4 MiB.
+	// MaxRequestBytes bounds one request message, as it is sent and once it is unpacked. 0: 4 MiB.
 	MaxRequestBytes int
+	// MaxRequestBytesOf is the same for methods that take more or less than others, by full method.
+	MaxRequestBytesOf map[string]int
+	// Budget bounds what is taken in the messages that are received, read and held by calls at once, those up to 64 KiB
+	// excepted, which the number of calls bounds. nil: 64 MiB.
+	Budget *budget.Budget
+	// MaxCalls bounds the unary calls that run at once. 0: 1,000.
+	MaxCalls int
+	// MaxStreams bounds the other calls that are open at once, watches say. 0: 1,000.
+	MaxStreams int
+	// MaxStreamsOfOne bounds those of one connection. 0: as many as MaxStreams.
+	MaxStreamsOfOne int
 	// Telemetry gets the metrics and traces of calls. One server of a program has it.
 	Telemetry telemetry.Telemetry
 }
@@ -65,9 +77,9 @@ type Server struct {
 }
 
 // What a stream, and all of a connection, may send ahead of who reads it. gRPC would let it grow to 16 MiB where a
-// connection is fast, all of it held in memory.
+// connection is fast, all of it held in memory. A message that is being read may come as a whole.
 const (
-	streamWindow = 1 << 20
+	streamWindow = smallBytes
 	connWindow   = 4 << 20
 )
 
@@ -79,9 +91,23 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 	if opts.MaxRequestBytes == 0 {
 		opts.MaxRequestBytes = defaultMaxRequestBytes
 	}
+	if opts.Budget == nil {
+		opts.Budget = budget.New(defaultBudget)
+	}
+	if opts.MaxCalls == 0 {
+		opts.MaxCalls = defaultMaxCalls
+	}
+	if opts.MaxStreams == 0 {
+		opts.MaxStreams = defaultMaxStreams
+	}
 	calls := &calls{
 		log: logger, timeout: opts.Timeout, authenticate: opts.Authenticate, status: opts.Status,
-		metrics: NewMetrics(opts.Telemetry.Metrics),
+		metrics: NewMetrics(opts.Telemetry.Metrics), strangers: log.NewSeldom(),
+		max: opts.MaxRequestBytes, maxOf: opts.MaxRequestBytesOf, budget: opts.Budget,
+		calls: &open{most: opts.MaxCalls, what: "calls", advice: "try again in a moment"},
+		open: &open{most: opts.MaxStreams, mostOfOne: opts.MaxStreamsOfOne, what: "streams (watches, logs that are followed, uploads)",
+			advice: "end those that nobody reads, or share one"},
+		probes: &open{most: maxProbes, what: "probes", advice: "ask less often, and end the streams"},
 	}
 	calls.streams, calls.endStreams = context.WithCancel(context.Background())
 	if calls.status == nil {
@@ -92,9 +118,10 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 	}
 	with := []grpc.ServerOption{
 		grpc.InitialWindowSize(streamWindow), grpc.InitialConnWindowSize(connWindow),
-		grpc.ChainUnaryInterceptor(calls.unary),
-		grpc.ChainStreamInterceptor(calls.stream),
-		grpc.MaxRecvMsgSize(opts.MaxRequestBytes),
+		grpc.ChainStreamInterceptor(calls.stream), // unary calls are streams too, see asStream
+		grpc.MaxConcurrentStreams(uint32(opts.MaxCalls + opts.MaxStreams)),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxRecvMsgSize(opts.MaxRequestBytes), // where it is asked at all, see receiver
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPingInterval, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdleClients, Timeout: pingTimeout}),
 	}
@@ -116,6 +143,13 @@ func NewServer(logger *zap.Logger, opts Options) *Server {
 func (s *Server) Serve(listener net.Listener) error {
 	s.log.Info("serving", zap.String("protocol", "grpc"), zap.Stringer("address", listener.Addr()))
 	return s.Server.Serve(listener)
+}
+
+// Streams is how many calls that are not unary are open.
+func (s *Server) Streams() int {
+	s.calls.open.mu.Lock()
+	defer s.calls.open.mu.Unlock()
+	return s.calls.open.all
 }
 
 // Stop says NOT_SERVING, takes no new calls and waits for the ones that run; when ctx ends before them, they are cut off.
