@@ -15,8 +15,18 @@ import (
 	"github.com/konstellation-io/kre/kit/fault"
 )
 
-// Reason is that of the fault by which somebody is refused because too much goes on at once: the same may be asked again.
-const Reason = "TOO_MANY"
+// Reason is that of the fault by which somebody is refused because too much goes on at once.
+const Reason = "BUSY"
+
+// comeBack is when the same is worth asking again.
+const comeBack = time.Second
+
+// Busy is such a fault.
+func Busy(format string, args ...any) *fault.Error {
+	busy := fault.New(fault.Exhausted, format, args...).For(Reason)
+	busy.RetryAfter = comeBack
+	return busy
+}
 
 // Patience is how long somebody waits until others have given back.
 const Patience = 5 * time.Second
@@ -67,8 +77,7 @@ func (s *Share) Grow(ctx context.Context, to int64) error {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("wait for memory: %w", err)
 			}
-			return fault.New(fault.Exhausted, "too much is being read at once, %d bytes at most; try again in a moment", s.budget.total).
-				For(Reason)
+			return Busy("too much is being read at once, %d bytes at most; try again in a moment", s.budget.total)
 		}
 	}
 	s.held = to

@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,9 +46,12 @@ func (s *Seldom) Fields(fields []zap.Field) ([]zap.Field, bool) {
 const longest = 200
 
 // Cut is a text that somebody else chose, as it may be written: not longer than is useful.
-func Cut(text string) string {
-	if len(text) <= longest {
+func Cut(text string) string { return CutAt(text, longest) }
+
+// CutAt is Cut with another length.
+func CutAt(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	return fmt.Sprintf("%s… and %d bytes more", text[:longest], len(text)-longest)
+	return fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(text[:most], ""), len(text)-most)
 }

@@ -31,6 +31,8 @@ const (
 	healthPrefix     = "/grpc.health.v1.Health/"
 	reflectionPrefix = "/grpc.reflection."
 	bearer           = "Bearer "
+	// maxLoggedError is how much of an error that is the caller's the log has.
+	maxLoggedError = 2 << 10
 )
 
 // calls is what happens around every call.
@@ -204,6 +206,9 @@ func (c *calls) around(ctx context.Context, id, method string, counted *open, ha
 	}
 	if !probe {
 		c.metrics.Called(method, answer.Code(), took)
+	}
+	if err != nil && level < zap.ErrorLevel {
+		err = errors.New(log.CutAt(err.Error(), maxLoggedError)) // it may hold what the caller sent
 	}
 	fields := []zap.Field{zap.String("method", method), zap.Stringer("code", answer.Code()),
 		zap.Duration("took", took), log.RequestID(id), log.Error(err)}

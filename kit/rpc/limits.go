@@ -7,7 +7,6 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/konstellation-io/kre/kit/budget"
-	"github.com/konstellation-io/kre/kit/fault"
 )
 
 const (
@@ -44,11 +43,10 @@ func (o *open) enter(ctx context.Context) (leave func(), err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.all >= o.most {
-		return nil, fault.New(fault.Exhausted, "there are %d %s, as many as may be at once; %s", o.all, o.what, o.advice).For(budget.Reason)
+		return nil, budget.Busy("there are %d %s, as many as may be at once; %s", o.all, o.what, o.advice)
 	}
 	if from != "" && o.ofOne[from] >= o.mostOfOne {
-		return nil, fault.New(fault.Exhausted, "there are %d %s on this connection, as many as one may have; %s", o.mostOfOne, o.what, o.advice).
-			For(budget.Reason)
+		return nil, budget.Busy("there are %d %s on this connection, as many as one may have; %s", o.mostOfOne, o.what, o.advice)
 	}
 	o.all++
 	if from != "" {

@@ -88,7 +88,9 @@ func serve(t *testing.T, opts rpc.Options, do func(context.Context) error) *fixt
 	go func() { served <- f.server.Serve(listener) }()
 	t.Cleanup(func() {
 		f.stop(t)
-		require.NoError(t, <-served)
+		if err := <-served; !errors.Is(err, grpc.ErrServerStopped) { // before it came to serve
+			require.NoError(t, err)
+		}
 	})
 	f.ClientConn, err = grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
@@ -179,6 +181,14 @@ func TestAnyOtherErrorIsToldInTheLogOnly(t *testing.T) {
 	require.Equal(t, "error", calls[0]["level"])
 	require.Equal(t, "also secret: secret", calls[0]["error"])
 	require.Equal(t, id[0], calls[0]["request_id"])
+}
+
+func TestWhatACallerSentIsNotLoggedWhole(t *testing.T) {
+	f := serve(t, rpc.Options{}, func(context.Context) error {
+		return fault.New(fault.Invalid, "there is no %s", strings.Repeat("x", 100_000))
+	})
+	require.Error(t, f.call(t.Context(), grpc.MaxCallRecvMsgSize(1<<20)))
+	require.Less(t, len(f.calls(t)[0]["error"].(string)), 3000)
 }
 
 func TestAPanicIsAnInternalErrorAndTheServerGoesOn(t *testing.T) {

@@ -25,6 +25,7 @@ import (
 	"github.com/konstellation-io/kre/admin-api/internal/sealed"
 	"github.com/konstellation-io/kre/admin-api/internal/versionclient"
 	"github.com/konstellation-io/kre/kit/boot"
+	"github.com/konstellation-io/kre/kit/budget"
 	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/rpc"
@@ -139,15 +140,18 @@ func serve(ctx context.Context, process *boot.Process, config config, e *engine.
 		return errors.Join(fmt.Errorf("listen for HTTP: %w", err), grpcListeners.Close())
 	}
 	access := grpcapi.Administrator(config.AdminToken)
-	server := rpc.NewServer(process.Logger, rpc.Options{
-		Authenticate: access, Status: grpcapi.Status, Timeout: callTimeout, MaxRequestBytes: maxRequest, Telemetry: process.Telemetry,
-	})
+	memory := budget.New(maxMemory)
+	server := rpc.NewServer(process.Logger, grpcapi.Bounded(rpc.Options{
+		Authenticate: access, Status: grpcapi.Status, Timeout: callTimeout, Budget: memory, Telemetry: process.Telemetry,
+	}))
 	grpcapi.Register(server, e)
 	local, err := server.Local()
 	if err != nil {
 		return errors.Join(err, grpcListeners.Close(), httpListener.Close())
 	}
-	rest, err := httpapi.New(local, process.Logger, httpapi.Options{Authenticate: access, Ready: store.Ping, Ending: ctx.Done()})
+	rest, err := httpapi.New(local, process.Logger, httpapi.Options{
+		Authenticate: access, Ready: store.Ping, Ending: ctx.Done(), Budget: memory, Status: grpcapi.Status,
+	})
 	if err != nil {
 		return errors.Join(err, local.Close(), grpcListeners.Close(), httpListener.Close())
 	}
@@ -213,5 +217,5 @@ func (l listeners) Close() error {
 	return errors.Join(errs...)
 }
 
-// maxRequest bounds one message: room for some configuration files of 1 MiB each.
-const maxRequest = 16 << 20
+// maxMemory bounds what the requests that are being read and answered take, those of both APIs together.
+const maxMemory = 64 << 20

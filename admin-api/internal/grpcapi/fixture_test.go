@@ -23,6 +23,7 @@ import (
 	"github.com/konstellation-io/kre/admin-api/internal/engine/enginetest"
 	"github.com/konstellation-io/kre/admin-api/internal/grpcapi"
 	"github.com/konstellation-io/kre/admin-api/internal/httpapi"
+	"github.com/konstellation-io/kre/kit/budget"
 	"github.com/konstellation-io/kre/kit/rpc"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
@@ -30,8 +31,8 @@ import (
 const (
 	token    = "open-sesame"
 	patience = time.Minute
-	// maxRequest is that of the program.
-	maxRequest = 16 << 20
+	// maxStreams is less than that of the program, so that it is reached at once.
+	maxStreams = 60
 )
 
 // fixture is both APIs in front of an engine that runs, over a store and a world in memory.
@@ -57,11 +58,14 @@ func newFixture(t *testing.T) *fixture {
 	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
 
 	access := grpcapi.Administrator(token)
-	server := rpc.NewServer(zap.NewNop(), rpc.Options{Authenticate: access, Status: grpcapi.Status, MaxRequestBytes: maxRequest})
+	memory := budget.New(64 << 20)
+	server := rpc.NewServer(zap.NewNop(), grpcapi.Bounded(rpc.Options{
+		Authenticate: access, Status: grpcapi.Status, Budget: memory, MaxStreams: maxStreams,
+	}))
 	grpcapi.Register(server, e)
 	local, err := server.Local()
 	require.NoError(t, err)
-	handler, err := httpapi.New(local, zap.NewNop(), httpapi.Options{Authenticate: access})
+	handler, err := httpapi.New(local, zap.NewNop(), httpapi.Options{Authenticate: access, Budget: memory, Status: grpcapi.Status})
 	require.NoError(t, err)
 	web := httptest.NewServer(handler)
 	f.base = web.URL

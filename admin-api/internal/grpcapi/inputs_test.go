@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/konstellation-io/kre/admin-api/internal/engine"
+	"github.com/konstellation-io/kre/admin-api/internal/grpcapi"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -339,7 +340,7 @@ func TestAConfigurationFileMayHaveAMebibyteAndNoMore(t *testing.T) {
 	f.requireRest(t, "PATCH", "/v1/"+v1+"/config",
 		`{"files": {"CERT": "`+base64.StdEncoding.EncodeToString(make([]byte, engine.MaxFile+1))+`"}}`, http.StatusRequestEntityTooLarge, tooLarge)
 
-	_, err = f.versions.UpdateConfig(t.Context(), &adminv1.UpdateConfigRequest{Name: v1 + "/config", Files: map[string][]byte{"CERT": make([]byte, maxRequest)}})
+	_, err = f.versions.UpdateConfig(t.Context(), &adminv1.UpdateConfigRequest{Name: v1 + "/config", Files: map[string][]byte{"CERT": make([]byte, grpcapi.MaxRequest)}})
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 }
 

@@ -31,15 +31,27 @@ func (a *api) failed(w http.ResponseWriter, r *http.Request, err error) {
 	answer, called := status.FromError(err)
 	switch {
 	case errors.As(err, &ours):
-		answer, called = rpc.Status(err, ""), false
+		answer, called = a.status(err, ""), false
 	case answer.Code() == codes.InvalidArgument && len(answer.Details()) == 0:
 		answer, called = rpc.Status(a.explained(r, answer.Message()), ""), false
 	}
 	if !called { // calls have their own line
-		a.log.Info("call", zap.String("method", r.Method+" "+r.URL.Path), zap.Stringer("code", answer.Code()),
-			log.Error(errors.New(answer.Message())))
+		a.tell(r, answer)
 	}
 	a.answer(w, httpCode(answer), answer)
+}
+
+// tell logs a request that did not become a call; of those of unknown callers, some.
+func (a *api) tell(r *http.Request, answer *status.Status) {
+	fields := []zap.Field{zap.String("method", log.Cut(r.Method+" "+r.URL.Path)), zap.Stringer("code", answer.Code()),
+		log.Error(errors.New(log.Cut(answer.Message())))}
+	if answer.Code() == codes.Unauthenticated {
+		var tell bool
+		if fields, tell = a.strangers.Fields(fields); !tell {
+			return
+		}
+	}
+	a.log.Info("call", fields...)
 }
 
 // explained is the error of a request that the gateway could not read, complaint being how it said so.
@@ -70,16 +82,17 @@ func invalid(wrong []fault.Field) error {
 
 // lost answers who asks for what is not there.
 func (a *api) lost(w http.ResponseWriter, r *http.Request, code int) {
+	path := log.Cut(r.URL.Path)
 	switch code {
 	case http.StatusMethodNotAllowed:
 		methods := allowed(a.bindings, r.URL.Path)
 		w.Header().Set("Allow", strings.Join(methods, ", "))
-		a.answer(w, code, status.Newf(codes.Unimplemented, "%s is not what can be done at %s; there is %s", r.Method, r.URL.Path,
+		a.answer(w, code, status.Newf(codes.Unimplemented, "%s is not what can be done at %s; there is %s", log.Cut(r.Method), path,
 			strings.Join(methods, ", ")))
 	case http.StatusBadRequest:
-		a.answer(w, code, status.Newf(codes.InvalidArgument, "%s is no path", r.URL.Path))
+		a.answer(w, code, status.Newf(codes.InvalidArgument, "%s is no path", path))
 	default:
-		a.answer(w, code, status.Newf(codes.NotFound, "there is nothing at %s; /openapi.json describes what there is", r.URL.Path))
+		a.answer(w, code, status.Newf(codes.NotFound, "there is nothing at %s; /openapi.json describes what there is", path))
 	}
 }
 

@@ -4,7 +4,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,18 +16,15 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
-	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/budget"
+	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/rpc"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
 const (
-	// maxBody bounds a body that is JSON: room for some configuration files of 1 MiB each, as base64. A package has no bound
-	// here.
-	maxBody = 12 << 20
-	// bodyPatience is how long a body that is JSON may take to arrive.
-	bodyPatience = time.Minute
 	// requestID is the header under which an answer carries the id that the log tells more under.
 	requestID = "X-Request-Id"
 )
@@ -43,6 +39,10 @@ type Options struct {
 	UploadPatience time.Duration
 	// Ending is closed when streams are to end because the program does: their readers come back. nil: never.
 	Ending <-chan struct{}
+	// Budget bounds what bodies that are JSON, and the messages that are made of them, take at once. nil: nothing does.
+	Budget *budget.Budget
+	// Status tells what a caller learns of an error that is none of a call, as it does of those. nil: rpc.Status.
+	Status func(err error, requestID string) *status.Status
 }
 
 // api is the REST API.
@@ -56,6 +56,9 @@ type api struct {
 	uploadPatience time.Duration
 	ending         <-chan struct{}
 	log            *zap.Logger
+	strangers      *log.Seldom // requests of those of whom nobody knows who they are
+	budget         *budget.Budget
+	status         func(err error, requestID string) *status.Status
 }
 
 // New returns the handler of everything that is served over HTTP; conn leads to the gRPC services, and passes on the
@@ -65,6 +68,10 @@ func New(conn grpc.ClientConnInterface, logger *zap.Logger, opts Options) (http.
 		runtimes: adminv1.NewRuntimeServiceClient(conn), versions: adminv1.NewVersionServiceClient(conn),
 		bindings: bindings(), json: newMarshaler(), authenticate: opts.Authenticate,
 		uploadPatience: opts.UploadPatience, ending: opts.Ending, log: logger,
+		strangers: log.NewSeldom(), budget: opts.Budget, status: opts.Status,
+	}
+	if a.status == nil {
+		a.status = rpc.Status
 	}
 	if a.uploadPatience == 0 {
 		a.uploadPatience = time.Minute
@@ -176,41 +183,15 @@ func (a *api) checked(next runtime.HandlerFunc) runtime.HandlerFunc {
 			}
 		}
 		if !upload && r.ContentLength != 0 {
-			if err := keepBody(w, r); err != nil {
+			share := a.budget.Share()
+			defer share.Close()
+			if err := keepBody(w, r, share); err != nil {
 				a.failed(w, r, err)
 				return
 			}
 		}
 		next(w, r, params)
 	}
-}
-
-// kept is a body that has arrived.
-type kept struct {
-	*bytes.Reader
-	whole []byte
-}
-
-// Close does nothing.
-func (kept) Close() error { return nil }
-
-// keepBody takes the body in, so that who reads it cannot fail, and who explains an error can look at it again.
-func keepBody(w http.ResponseWriter, r *http.Request) error {
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience)); err != nil {
-		return err
-	}
-	whole, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return fault.Wrap(fault.Exhausted, err, "the body is too large: at most %d bytes", maxBody).
-			For(adminv1.ErrorReason_ERROR_REASON_TOO_LARGE.String(), "limit_bytes", fmt.Sprint(maxBody))
-	case err != nil:
-		return fault.Wrap(fault.Invalid, err, "the body did not arrive whole").
-			For(adminv1.ErrorReason_ERROR_REASON_INVALID_REQUEST.String())
-	}
-	r.Body = kept{Reader: bytes.NewReader(whole), whole: whole}
-	return nil
 }
 
 func sayPlainly(w http.ResponseWriter, code int, text string) {

@@ -20,8 +20,8 @@ import (
 	"github.com/konstellation-io/kre/admin-api/internal/mongostore"
 	"github.com/konstellation-io/kre/embedded/documents"
 	"github.com/konstellation-io/kre/kit/fault"
-	"github.com/konstellation-io/kre/kit/socket"
 	"github.com/konstellation-io/kre/kit/ports"
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 // realMongo names a MongoDB server, in which each test makes a database of its own and removes it.

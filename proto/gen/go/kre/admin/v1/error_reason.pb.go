@@ -105,7 +105,8 @@ const (
 	//
 	//	{"reason": "ERROR_REASON_INTERNAL", "domain": "kre.konstellation.io", "metadata": {"request_id": "ABC"}}
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 19
-	// `RESOURCE_EXHAUSTED`. As many ask for it as can be served; a RetryInfo tells when the same request may be made again.
+	// `RESOURCE_EXHAUSTED`. As much goes on at once as can be served: calls, watches, uploads, or what is being read; a RetryInfo tells
+	// when the same request may be made again.
 	//
 	//	{"reason": "ERROR_REASON_BUSY", "domain": "kre.konstellation.io"}
 	ErrorReason_ERROR_REASON_BUSY ErrorReason = 20
