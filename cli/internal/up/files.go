@@ -59,23 +59,3 @@ func writeContext(file string, local cliconfig.Context) error {
 	}
 	return config.SaveFile(file)
 }
-
-// rotateAbove is how large a log may be when the engine starts, in bytes.
-const rotateAbove = 64 << 20
-
-// openLog opens a log to append to it; a large one is put aside, in place of the one before.
-func openLog(name string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the folder for logs: %w", err)
-	}
-	if info, err := os.Stat(name); err == nil && info.Size() > rotateAbove {
-		if err := os.Rename(name, name+".1"); err != nil {
-			return nil, fmt.Errorf("cannot put a log aside: %w", err)
-		}
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open a log: %w", err)
-	}
-	return file, nil
-}
