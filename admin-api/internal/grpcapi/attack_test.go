@@ -144,7 +144,7 @@ func TestBodiesThatAreBombsCostLittle(t *testing.T) {
 	f := newFixture(t)
 	f.create(t, "prod", "v1")
 	body := `{"rpc": "Estimate", "request": [` + strings.Repeat("{},", 3*mib) + `{}]}`
-	for given, want := range map[string]int{"": 401, token: 429} {
+	for given, want := range map[string]int{"": http.StatusUnauthorized, token: http.StatusRequestEntityTooLarge} {
 		var ended map[int]int
 		peak := heaptest.Peak(func() {
 			ended = atOnce(8, func() int {
