@@ -29,6 +29,7 @@ import (
 
 	"github.com/konstellation-io/kre/kit/budget"
 	"github.com/konstellation-io/kre/kit/heap/heaptest"
+	"github.com/konstellation-io/kre/kit/nesting"
 	"github.com/konstellation-io/kre/kit/rpc"
 )
 
@@ -219,8 +220,8 @@ func TestNestingIsBounded(t *testing.T) {
 		require.NoError(t, err)
 		return message
 	}
-	require.NoError(t, raw(t.Context(), conn, nested(rpc.MaxNesting)))
-	for _, depth := range []int{rpc.MaxNesting + 1, 5000} {
+	require.NoError(t, raw(t.Context(), conn, nested(nesting.Limit)))
+	for _, depth := range []int{nesting.Limit + 1, 5000} {
 		err := raw(t.Context(), conn, nested(depth))
 		require.Equal(t, codes.InvalidArgument, status.Code(err))
 		require.Contains(t, status.Convert(err).Message(), "nested more than 100 deep")

@@ -5,10 +5,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/nesting"
 )
 
-// MaxNesting is how deep a message may be nested, in protobuf as in JSON.
-const MaxNesting = 100
 
 // What parts of a message take in memory, about: a message of two bytes becomes a hundred.
 const (
@@ -34,8 +33,8 @@ func weigh(data []byte, of protoreflect.MessageDescriptor, most int64) (int64, e
 type scales struct{ cost, most int64 }
 
 func (s *scales) message(data []byte, of protoreflect.MessageDescriptor, depth int) error {
-	if depth > MaxNesting {
-		return fault.New(fault.Invalid, "the message is nested more than %d deep; at most %d", MaxNesting, MaxNesting)
+	if depth > nesting.Limit {
+		return fault.New(fault.Invalid, "the message is nested more than %d deep; at most %d", nesting.Limit, nesting.Limit)
 	}
 	fields := of.Fields()
 	s.cost += int64(messageCost + fieldCost*min(fields.Len(), countedFields))

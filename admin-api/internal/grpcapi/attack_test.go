@@ -29,6 +29,7 @@ import (
 	"github.com/konstellation-io/kre/admin-api/internal/httpapi"
 	"github.com/konstellation-io/kre/kit/heap/heaptest"
 	"github.com/konstellation-io/kre/kit/log"
+	"github.com/konstellation-io/kre/kit/nesting"
 	"github.com/konstellation-io/kre/kit/rpc"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
@@ -203,7 +204,7 @@ func TestNestingIsBoundedTheSameInBothAPIs(t *testing.T) {
 		}
 		return value
 	}
-	for depth, wrong := range map[int]bool{rpc.MaxNesting: false, rpc.MaxNesting + 1: true, 3000: true} {
+	for depth, wrong := range map[int]bool{nesting.Limit: false, nesting.Limit + 1: true, 3000: true} {
 		_, err := f.versions.CallVersion(t.Context(), &adminv1.CallVersionRequest{Name: v1, Rpc: "Estimate", Request: nested(depth)})
 		code, _, text := f.rest(t, "POST", "/v1/"+v1+":call",
 			`{"rpc": "Estimate", "request": `+strings.Repeat("[", depth-1)+"1"+strings.Repeat("]", depth-1)+`}`, token)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/konstellation-io/kre/kit/budget"
 	"github.com/konstellation-io/kre/kit/fault"
-	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/nesting"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -51,8 +51,8 @@ func keepBody(w http.ResponseWriter, r *http.Request, share *budget.Share) error
 		return err
 	}
 	depth, cost := weigh(whole)
-	if depth > rpc.MaxNesting {
-		return fault.New(fault.Invalid, "the body is nested %d deep; at most %d", depth, rpc.MaxNesting).
+	if depth > nesting.Limit {
+		return fault.New(fault.Invalid, "the body is nested %d deep; at most %d", depth, nesting.Limit).
 			For(adminv1.ErrorReason_ERROR_REASON_INVALID_REQUEST.String())
 	}
 	if cost > smallBody {
