@@ -8,7 +8,6 @@ import (
 	"github.com/konstellation-io/kre/kit/nesting"
 )
 
-
 // What parts of a message take in memory, about: a message of two bytes becomes a hundred.
 const (
 	messageCost = 64
