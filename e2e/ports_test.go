@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -120,4 +122,34 @@ func natsAsks(t *testing.T, address string) {
 	require.NoError(t, err)
 	require.Contains(t, answer, "-ERR 'Authorization Violation'")
 	t.Logf("%s: %s", address, strings.TrimSpace(answer))
+}
+
+// TestAPageThatRebindsItsNameReadsNothing plays a page whose own name was made to lead to this machine: its browser calls the published
+// version by that name.
+func TestAPageThatRebindsItsNameReadsNothing(t *testing.T) {
+	t.Parallel()
+	engine := harness.NewEngine(t, "--allowed-host=prices.example")
+	runtime := engine.Published(t, "open", harness.Greeting(t, "greeting-v1"), "greeting-v1")
+	for host, want := range map[string]int{
+		"evil.example": http.StatusForbidden, "evil.example:8080": http.StatusForbidden, "localhost": http.StatusOK, "prices.example": http.StatusOK,
+	} {
+		for _, path := range []string{"/", "/greeting.Greeting/Greet", "/protos/public_input.proto"} {
+			method, body := http.MethodGet, ""
+			if path == "/greeting.Greeting/Greet" {
+				method, body = http.MethodPost, `{"name":"Ada"}`
+			}
+			request, err := http.NewRequestWithContext(t.Context(), method, runtime.GetHttpAddress()+path, strings.NewReader(body))
+			require.NoError(t, err)
+			request.Host = host
+			request.Header.Set("Content-Type", "application/json")
+			answer, err := http.DefaultClient.Do(request)
+			require.NoError(t, err)
+			text, err := io.ReadAll(answer.Body)
+			require.NoError(t, errors.Join(err, answer.Body.Close()))
+			require.Equalf(t, want, answer.StatusCode, "%s of %s: %s", path, host, text)
+			if want == http.StatusForbidden {
+				require.Contains(t, string(text), "this version is not called")
+			}
+		}
+	}
 }

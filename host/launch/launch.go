@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/konstellation-io/kre/kit/proc"
@@ -30,6 +31,7 @@ type Settings struct {
 	Files           map[string]string // absolute paths of configuration files by name: see WriteFiles
 	Platform        map[string]string // what every process gets besides; nil: Inherited(os.Environ())
 	LogLevel        string            // of the entrypoint; empty: info
+	AllowedHosts    []string          // names by which the entrypoint may be called over HTTP beside those of the loopback interface
 	NodeLogLevel    string            // of the nodes; empty: info
 }
 
@@ -89,6 +91,9 @@ func (s Settings) Entrypoint(entrypoint *runtimev1.Entrypoint, path, grpcAddr, h
 		env["KRE_LOG_LEVEL"] = s.LogLevel
 	}
 	env["KRE_GRPC_ADDR"], env["KRE_HTTP_ADDR"] = grpcAddr, httpAddr
+	if len(s.AllowedHosts) > 0 {
+		env["KRE_ALLOWED_HOSTS"] = strings.Join(s.AllowedHosts, ",")
+	}
 	return Command{Path: path, Dir: s.Package, Env: env, Config: entrypoint.GetConfig(), StartTimeout: DefaultStartTimeout}
 }
 

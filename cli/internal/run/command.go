@@ -22,10 +22,11 @@ import (
 type Command struct {
 	Target string `arg:"" optional:"" default:"." placeholder:"PROJECT|FILE.krt" help:"Folder of the project, or a packed version."`
 
-	Env     []string `sep:"none" placeholder:"KEY=VALUE" help:"Value of a variable that the manifest declares."`
-	File    []string `sep:"none" placeholder:"KEY=PATH" help:"File for a file that the manifest declares."`
-	PassEnv []string `name:"pass-env" env:"KRE_PASS_ENV" placeholder:"NAME" help:"Variables of this environment that nodes get too, e.g. HTTPS_PROXY."`
-	EnvFile string   `type:"path" placeholder:"PATH" help:"File with such values, one KEY=VALUE a line. Default: .env in the project, if there."`
+	Env          []string `sep:"none" placeholder:"KEY=VALUE" help:"Value of a variable that the manifest declares."`
+	File         []string `sep:"none" placeholder:"KEY=PATH" help:"File for a file that the manifest declares."`
+	AllowedHosts []string `name:"allowed-host" env:"KRE_ALLOWED_HOSTS" placeholder:"NAME" help:"Names by which versions may be called over HTTP beside localhost and 127.0.0.1: NAME, *.NAME, or * for any."`
+	PassEnv      []string `name:"pass-env" env:"KRE_PASS_ENV" placeholder:"NAME" help:"Variables of this environment that nodes get too, e.g. HTTPS_PROXY."`
+	EnvFile      string   `type:"path" placeholder:"PATH" help:"File with such values, one KEY=VALUE a line. Default: .env in the project, if there."`
 
 	GRPCPort int    `name:"grpc-port" default:"9000" help:"Port for gRPC; 0 or a taken one: any that is free."`
 	HTTPPort int    `name:"http-port" default:"8080" help:"Port for JSON over HTTP; 0 or a taken one: any that is free."`
@@ -67,19 +68,20 @@ func (c *Command) Run(ctx context.Context) error {
 
 // settings are what a run is told, independent of the command line.
 type settings struct {
-	target   string
-	given    given
-	passEnv  []string // names of variables that nodes get too
-	grpcPort int
-	httpPort int
-	watch    bool
-	attempts int
-	replicas int
-	data     string
-	race     bool
-	verbose  bool
-	json     bool
-	color    bool
+	target       string
+	given        given
+	passEnv      []string // names of variables that nodes get too
+	allowedHosts []string // names by which the version may be called
+	grpcPort     int
+	httpPort     int
+	watch        bool
+	attempts     int
+	replicas     int
+	data         string
+	race         bool
+	verbose      bool
+	json         bool
+	color        bool
 
 	out          io.Writer
 	nodeLogLevel string // of the nodes; empty: info
@@ -116,7 +118,7 @@ func (c *Command) settings() (settings, error) {
 		return settings{}, err
 	}
 	return settings{
-		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile}, passEnv: c.PassEnv,
+		target: c.Target, given: given{env: c.Env, files: c.File, envFile: c.EnvFile}, passEnv: c.PassEnv, allowedHosts: c.AllowedHosts,
 		grpcPort: c.GRPCPort, httpPort: c.HTTPPort, watch: !c.NoWatch, attempts: c.Attempts, replicas: c.Replicas,
 		data: c.Data, race: c.Race, verbose: c.Verbose, json: c.LogFormat == "json", color: screen.WantsColor(os.Stdout),
 		nodeLogLevel: os.Getenv("KRE_LOG_LEVEL"), out: os.Stdout, libexec: programs, guard: watchdog,

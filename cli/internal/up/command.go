@@ -36,8 +36,9 @@ type Command struct {
 	MongoURI     string `name:"mongo-uri" env:"KRE_UP_MONGO_URI" placeholder:"URI" help:"MongoDB to use instead of the embedded store of documents."`
 	S3URL        string `name:"s3-url" env:"KRE_UP_S3_URL" placeholder:"URL" help:"S3 to use instead of the embedded store of objects: http://key:secret@host:port."`
 
-	PassEnv []string `name:"pass-env" env:"KRE_PASS_ENV" placeholder:"NAME" help:"Variables of this environment that nodes get too, e.g. HTTPS_PROXY."`
-	Verbose bool     `short:"v" help:"Show what the services log, instead of writing it into files."`
+	AllowedHosts []string `name:"allowed-host" env:"KRE_ALLOWED_HOSTS" placeholder:"NAME" help:"Names by which versions may be called over HTTP beside localhost and 127.0.0.1: NAME, *.NAME, or * for any."`
+	PassEnv      []string `name:"pass-env" env:"KRE_PASS_ENV" placeholder:"NAME" help:"Variables of this environment that nodes get too, e.g. HTTPS_PROXY."`
+	Verbose      bool     `short:"v" help:"Show what the services log, instead of writing it into files."`
 }
 
 // Help is shown below the flags.
@@ -69,15 +70,16 @@ func (c *Command) Run(ctx context.Context) error {
 // settings are what the engine is told, independent of the command line. All paths are absolute: the embedded store of
 // objects changes the working directory.
 type settings struct {
-	data     string
-	http     int
-	grpc     int
-	firstRPC int
-	firstWeb int
-	given    given
-	passEnv  []string // names of variables that nodes get too
-	verbose  bool
-	color    bool
+	data         string
+	http         int
+	grpc         int
+	firstRPC     int
+	firstWeb     int
+	given        given
+	passEnv      []string // names of variables that nodes get too
+	allowedHosts []string // names by which versions may be called
+	verbose      bool
+	color        bool
 
 	out     io.Writer
 	config  string          // file of the contexts
@@ -128,7 +130,7 @@ func (c *Command) settings() (settings, error) {
 	}
 	return settings{
 		data: data, http: c.HTTPPort, grpc: c.GRPCPort, firstRPC: c.RuntimeGRPCPort, firstWeb: c.RuntimeHTTPPort,
-		given: stores, passEnv: c.PassEnv, verbose: c.Verbose, color: screen.WantsColor(os.Stdout), out: os.Stdout,
+		given: stores, passEnv: c.PassEnv, allowedHosts: c.AllowedHosts, verbose: c.Verbose, color: screen.WantsColor(os.Stdout), out: os.Stdout,
 		config: config, libexec: programs, guard: watchdog,
 	}, nil
 }

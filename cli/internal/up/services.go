@@ -75,6 +75,7 @@ func (e *engine) managerSpec() proc.Spec {
 		"KRE_FIRST_HTTP_PORT":         strconv.Itoa(e.ports.FirstHTTP),
 		"KRE_STOP_PROCESSES":          "true",
 		"KRE_PASS_ENV":                strings.Join(e.passEnv, ","),
+		"KRE_ALLOWED_HOSTS":           strings.Join(e.allowedHosts, ","),
 	})
 	return e.service(k8sManager, own)
 }

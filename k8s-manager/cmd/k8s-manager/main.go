@@ -42,6 +42,7 @@ type config struct {
 	Python           string   `help:"Python that runs Python nodes." default:"python3" env:"KRE_PYTHON"`
 	Cache            string   `help:"Folder for what can be made again; empty: kre in the user's cache folder." env:"KRE_CACHE" placeholder:"PATH"`
 	RuntimeAPIPorts  bool     `name:"runtime-api-ports" help:"Have the runtimes' services listen at ports of the loopback interface, in place of sockets in the data folder: for an admin-api that does not see the folder." env:"KRE_RUNTIME_API_PORTS"`
+	AllowedHosts     []string `help:"Names by which versions may be called over HTTP beside those of the loopback interface: NAME, *.NAME, or * for any. Default: any where stable addresses are reached from elsewhere." env:"KRE_ALLOWED_HOSTS" placeholder:"NAME"`
 	PassEnv          []string `help:"Variables of this program's environment that nodes get too, e.g. HTTPS_PROXY." env:"KRE_PASS_ENV" placeholder:"NAME"`
 	StopProcesses    bool     `help:"End everything that runs when this program is told to end." env:"KRE_STOP_PROCESSES"`
 }
@@ -133,7 +134,7 @@ func open(proc *boot.Process, config config) (*process.Cluster, error) {
 	cluster, err := process.Open(process.Options{
 		Dir: config.DataDir, Libexec: config.Libexec, Address: []string{self, "address"}, NATSURL: config.NATSURL,
 		S3:           process.S3{Endpoint: config.S3Endpoint, AccessKey: config.S3AccessKey, SecretKey: config.S3SecretKey},
-		ServiceToken: config.ServiceToken, Ports: config.RuntimeAPIPorts, PassEnv: config.PassEnv, PublicHost: config.PublicHost,
+		ServiceToken: config.ServiceToken, Ports: config.RuntimeAPIPorts, PassEnv: config.PassEnv, AllowedHosts: config.AllowedHosts, PublicHost: config.PublicHost,
 		FirstGRPCPort: config.FirstGRPCPort, FirstHTTPPort: config.FirstHTTPPort,
 		Python: config.Python, Cache: config.Cache, Accounts: accounts, Log: proc.Logger,
 		Dial: func(addr string) (process.RuntimeAPI, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,6 +56,9 @@ func Open(o Options) (*Cluster, error) {
 	}
 	if o.LogLevel == "" {
 		o.LogLevel = "info"
+	}
+	if ip := net.ParseIP(o.PublicHost); len(o.AllowedHosts) == 0 && o.PublicHost != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		o.AllowedHosts = []string{"*"}
 	}
 	if o.PrepareAgain == 0 {
 		o.PrepareAgain = 30 * time.Second

@@ -138,7 +138,7 @@ func (v *version) jobs(p *plan, record versionRecord, kept keptRecord) ([]job, e
 	}
 	settings := launch.Settings{
 		Package: v.rt.packageDir(p.digest), NATSURL: v.rt.c.o.NATSURL, Variables: record.Variables, Files: paths,
-		Platform: v.rt.c.passed, LogLevel: v.rt.c.o.LogLevel,
+		Platform: v.rt.c.passed, LogLevel: v.rt.c.o.LogLevel, AllowedHosts: v.rt.c.o.AllowedHosts,
 	}
 	if p.prepared.GetNatsCredentials() != "" {
 		settings.NATSCredentials = v.path(credsFile)

@@ -28,8 +28,11 @@ type Options struct {
 	ServiceToken string // that those are made of which each runtime-api asks of its callers: see rpc.TokenAt; secret
 	// Ports has each runtime-api listen at a port of the loopback interface, which anybody may hold while it is away, in place of
 	// a socket in the runtime's folder: for callers who do not see the folder.
-	Ports   bool
-	PassEnv []string // names of variables of our own environment that nodes get beside those that any program gets
+	Ports bool
+	// AllowedHosts are the names by which versions may be called over HTTP beside those of the loopback interface; none: any, where
+	// PublicHost is reached from elsewhere.
+	AllowedHosts []string
+	PassEnv      []string // names of variables of our own environment that nodes get beside those that any program gets
 	// PublicHost is where stable addresses listen. The ports of each runtime are the first pair from the two numbers
 	// upwards, as far from the one as from the other, that is free.
 	PublicHost                   string

@@ -19,15 +19,16 @@ import (
 )
 
 type config struct {
-	Config          string `name:"config" help:"Configuration of the version's entrypoint, a JSON file." required:"" env:"KRE_CONFIG" placeholder:"PATH"`
-	NATSURL         string `name:"nats-url" help:"Broker; several, separated by commas." required:"" env:"KRE_NATS_URL" secret:"url"`
-	NATSCreds       string `name:"nats-creds" help:"NATS credentials file." env:"KRE_NATS_CREDS" placeholder:"PATH"`
-	Package         string `help:"Root of the unpacked package." default:"." env:"KRE_PACKAGE" placeholder:"PATH"`
-	GRPCAddr        string `name:"grpc-addr" help:"Address of the gRPC port." default:":9000" env:"KRE_GRPC_ADDR"`
-	HTTPAddr        string `name:"http-addr" help:"Address of the HTTP port." default:":8080" env:"KRE_HTTP_ADDR"`
-	MaxInFlight     int    `help:"Requests that may be in flight at once." default:"1024" env:"KRE_MAX_IN_FLIGHT"`
-	MaxRequestBytes int    `help:"Bytes a request may have; the broker's limit holds besides." default:"8388608" env:"KRE_MAX_REQUEST_BYTES"`
-	DrainSeconds    int    `help:"How long to wait for answers when told to end." default:"30" env:"KRE_DRAIN_SECONDS"`
+	Config          string   `name:"config" help:"Configuration of the version's entrypoint, a JSON file." required:"" env:"KRE_CONFIG" placeholder:"PATH"`
+	NATSURL         string   `name:"nats-url" help:"Broker; several, separated by commas." required:"" env:"KRE_NATS_URL" secret:"url"`
+	NATSCreds       string   `name:"nats-creds" help:"NATS credentials file." env:"KRE_NATS_CREDS" placeholder:"PATH"`
+	Package         string   `help:"Root of the unpacked package." default:"." env:"KRE_PACKAGE" placeholder:"PATH"`
+	GRPCAddr        string   `name:"grpc-addr" help:"Address of the gRPC port." default:":9000" env:"KRE_GRPC_ADDR"`
+	HTTPAddr        string   `name:"http-addr" help:"Address of the HTTP port." default:":8080" env:"KRE_HTTP_ADDR"`
+	MaxInFlight     int      `help:"Requests that may be in flight at once." default:"1024" env:"KRE_MAX_IN_FLIGHT"`
+	MaxRequestBytes int      `help:"Bytes a request may have; the broker's limit holds besides." default:"8388608" env:"KRE_MAX_REQUEST_BYTES"`
+	AllowedHosts    []string `help:"Names by which the version may be called over HTTP beside those of the loopback interface: NAME, *.NAME, or * for any. Default: any where the HTTP port is reached from elsewhere." env:"KRE_ALLOWED_HOSTS" placeholder:"NAME"`
+	DrainSeconds    int      `help:"How long to wait for answers when told to end." default:"30" env:"KRE_DRAIN_SECONDS"`
 }
 
 func main() {
@@ -58,6 +59,7 @@ func run(ctx context.Context, process *boot.Process, c config) error {
 		Broker:          broker.Options{URL: c.NATSURL, Creds: c.NATSCreds, Name: "entrypoint of " + version.Version},
 		MaxInFlight:     c.MaxInFlight,
 		MaxRequestBytes: c.MaxRequestBytes,
+		AllowedHosts:    c.AllowedHosts,
 		Drain:           drain,
 		Telemetry:       process.Telemetry,
 	}, grpcListener, httpListener, logger)

@@ -20,6 +20,7 @@ import (
 // Options of a server.
 type Options struct {
 	MaxRequestBytes int // of a body; required
+	Hosts           Hosts
 }
 
 // Health says how the process is.
@@ -51,6 +52,12 @@ const (
 	headerBytes   = 64 << 10
 )
 
+// Where probes ask. They call by whatever address they have, and learn nothing of the version.
+const (
+	alivePath = "/healthz"
+	readyPath = "/readyz"
+)
+
 // New returns a server for the connections of listener.
 func New(listener net.Listener, s *service.Service, x *exchange.Exchange, health Health, logger *zap.Logger, options Options) *Server {
 	server := &Server{
@@ -64,8 +71,8 @@ func New(listener net.Listener, s *service.Service, x *exchange.Exchange, health
 		server.routes[rpc.Path] = server.rpc(rpc)
 	}
 	server.routes["/"] = server.get(server.index)
-	server.routes["/healthz"] = server.get(server.alive)
-	server.routes["/readyz"] = server.get(server.ready)
+	server.routes[alivePath] = server.get(server.alive)
+	server.routes[readyPath] = server.get(server.ready)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -109,6 +116,10 @@ func (s *Server) Stop(ctx context.Context) error {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w = &leaver{ResponseWriter: w, connections: s.open, request: r}
+	if !s.options.Hosts.answers(r.Host) && r.URL.Path != alivePath && r.URL.Path != readyPath {
+		s.wrongHost(w, r)
+		return
+	}
 	if route, known := s.routes[r.URL.Path]; known {
 		route(w, r)
 		return

@@ -33,6 +33,7 @@ type Options struct {
 	Broker  broker.Options
 
 	MaxInFlight     int           // requests; exchange.DefaultMaxInFlight when 0
+	AllowedHosts    []string      // names by which it may be called over HTTP: see httpapi.NewHosts
 	MaxRequestBytes int           // DefaultMaxRequestBytes when 0
 	Drain           time.Duration // how long those who wait may wait on when the instance stops
 
@@ -77,7 +78,9 @@ func Start(ctx context.Context, options Options, grpcListener, httpListener net.
 		return nil, errors.Join(err, grpcListener.Close(), httpListener.Close())
 	}
 	i.grpc = grpcapi.New(grpcListener, offered, i.exchange, logger, grpcapi.Options{MaxRequestBytes: options.MaxRequestBytes})
-	i.http = httpapi.New(httpListener, offered, i.exchange, i, logger, httpapi.Options{MaxRequestBytes: options.MaxRequestBytes})
+	i.http = httpapi.New(httpListener, offered, i.exchange, i, logger, httpapi.Options{
+		MaxRequestBytes: options.MaxRequestBytes, Hosts: httpapi.NewHosts(httpListener.Addr(), options.AllowedHosts),
+	})
 	i.serve("gRPC", i.grpc.Serve)
 	i.serve("HTTP", i.http.Serve)
 	if options.Config.Control != "" {
