@@ -508,6 +508,11 @@ func (h *hostile) forge(t *testing.T) {
 		require.ErrorIsf(t, err, nats.ErrAuthorization, "%s", what)
 		t.Logf("enter with %s: refused", what)
 	}
+	other, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	_, err = nats.Connect(h.url, nats.UserJWT(func() (string, error) { return siblingToken, nil }, other.Sign), nats.NoReconnect())
+	require.ErrorIs(t, err, nats.ErrAuthorization, "a token that was overheard is no key")
+	t.Log("enter with the sibling's token, overheard: refused")
 	for what, option := range map[string]nats.Option{
 		"no credentials": nats.NoReconnect(), "a user and a password": nats.UserInfo("kre", "kre"), "a token": nats.Token("kre"),
 	} {

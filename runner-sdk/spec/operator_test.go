@@ -93,7 +93,6 @@ func permitted(p *plan.Plan) func(*jwt.UserClaims) {
 			"$JS.API.STREAM.MSG.GET."+s.Name, "$JS.API.STREAM.INFO."+s.Name)
 	}
 	return func(claims *jwt.UserClaims) {
-		claims.BearerToken = true
 		claims.Pub.Allow.Add(publish...)
 		claims.Sub.Allow.Add(inbox+".>", replyTo+".*", control, questions)
 	}

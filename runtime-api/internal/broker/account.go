@@ -66,8 +66,8 @@ func (a *Account) login() (nats.Option, error) {
 }
 
 // Credentials is a credentials file for the processes of a version, who are the user with that seed: they may do what
-// runner-sdk/spec/protocol.md tells under "Permissions", with this version's names, and nothing else. The broker asks the bearer
-// of its token for no signature, so that no SDK needs cryptography. fault.Invalid: the seed is none.
+// runner-sdk/spec/protocol.md tells under "Permissions", with this version's names, and nothing else. The broker asks them to sign:
+// who only overhears the token, at a port that was the broker's say, cannot use it. fault.Invalid: the seed is none.
 func (a *Account) Credentials(p *plan.Plan, seed string) (string, error) {
 	user, err := nkeys.ParseDecoratedUserNKey([]byte(seed))
 	if err != nil {
@@ -79,7 +79,6 @@ func (a *Account) Credentials(p *plan.Plan, seed string) (string, error) {
 	}
 	claims := jwt.NewUserClaims(id)
 	claims.Name = "version " + p.Version
-	claims.BearerToken = true
 	claims.Pub.Allow.Add("kre."+p.Version+".>", p.Entrypoint.Inbox+".>")
 	claims.Sub.Allow.Add(p.Entrypoint.Inbox+".>", p.Entrypoint.ReplyTo+".*", p.Entrypoint.Control, plan.Questions(p.Version)+".*")
 	for _, stream := range p.Streams {
