@@ -64,7 +64,8 @@ func (v *version) open(t *testing.T, change ...func(*plan.Plan)) {
 	if v.operated {
 		o := newOperator(t, v.folder)
 		v.credentials, v.nodeCredentials = o.credentials(everything), o.credentials(permitted(v.plan))
-		options = append(options, nats.UserCredentials(v.credentials))
+		options = append(options, nats.UserCredentials(v.credentials),
+			nats.CustomInboxPrefix(v.plan.Entrypoint.Inbox+"._platform")) // where the processes may answer
 	}
 	v.start()
 	t.Cleanup(func() {

@@ -127,7 +127,7 @@ const entrypointKey = "entrypoint"
 func (s *session) launching() launch.Settings {
 	return launch.Settings{
 		Package: s.source.root, NATSURL: s.broker.URL(), LogLevel: s.logLevel(), NodeLogLevel: s.nodeLogLevel,
-		Platform:  launch.Inherited(os.Environ(), s.passEnv...), AllowedHosts: s.allowedHosts,
+		Platform: launch.Inherited(os.Environ(), s.passEnv...), AllowedHosts: s.allowedHosts,
 		Variables: s.current.values.variables, Files: s.current.values.files,
 	}
 }
