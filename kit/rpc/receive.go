@@ -201,7 +201,7 @@ func (r *receiver) unpack(ctx context.Context, from mem.BufferSlice) ([]byte, er
 		return nil, err
 	}
 	// It is unpacked twice, so that it is known how much it takes, and nothing is taken that grows.
-	whole := bytes.NewBuffer(r.room.get(size))
+	whole := bytes.NewBuffer(r.room.get(size + bytes.MinRead)) // a buffer with less to spare grows before it sees the end
 	if _, err := unpacked(compressor, from, whole, r.limit); err != nil {
 		return nil, err
 	}
