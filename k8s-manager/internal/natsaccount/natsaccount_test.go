@@ -25,13 +25,14 @@ type world struct {
 	operator *broker.Operator
 	broker   *broker.Broker
 	accounts *natsaccount.Accounts
+	tokens   map[string]string // by the account's key and the user
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	operator, err := broker.InitOperator(t.TempDir())
 	require.NoError(t, err)
-	w := &world{operator: operator}
+	w := &world{operator: operator, tokens: make(map[string]string)}
 	w.broker, err = broker.StartOperator(t.Context(), operator, broker.OperatorOptions{})
 	require.NoError(t, err)
 	t.Cleanup(w.broker.Stop)
@@ -59,7 +60,7 @@ func (w *world) enter(t *testing.T, dir string) (*nats.Conn, error) {
 
 func (w *world) enterAs(t *testing.T, dir string, user nkeys.KeyPair) (*nats.Conn, error) {
 	t.Helper()
-	token, seed := tokenOf(t, dir, user)
+	token, seed := w.tokenOf(t, dir, user)
 	nc, err := nats.Connect(w.broker.URL(), nats.UserJWTAndSeed(token, string(seed)))
 	if err == nil {
 		t.Cleanup(nc.Close)
@@ -67,8 +68,9 @@ func (w *world) enterAs(t *testing.T, dir string, user nkeys.KeyPair) (*nats.Con
 	return nc, err
 }
 
-// tokenOf is what the account's key in a folder signs for a user, and the user's seed.
-func tokenOf(t *testing.T, dir string, user nkeys.KeyPair) (token string, seed []byte) {
+// tokenOf is what the account's key in a folder signs for a user, once, and the user's seed. What it signed after a user was
+// revoked would let them in.
+func (w *world) tokenOf(t *testing.T, dir string, user nkeys.KeyPair) (token string, seed []byte) {
 	t.Helper()
 	content, err := os.ReadFile(seedIn(dir))
 	require.NoError(t, err)
@@ -78,11 +80,12 @@ func tokenOf(t *testing.T, dir string, user nkeys.KeyPair) (token string, seed [
 	require.NoError(t, err)
 	seed, err = user.Seed()
 	require.NoError(t, err)
-	claims := jwt.NewUserClaims(id)
-	claims.BearerToken = true
-	token, err = claims.Encode(account)
-	require.NoError(t, err)
-	return token, seed
+	signed := string(content) + id
+	if w.tokens[signed] == "" {
+		w.tokens[signed], err = jwt.NewUserClaims(id).Encode(account)
+		require.NoError(t, err)
+	}
+	return w.tokens[signed], seed
 }
 
 func stream(t *testing.T, nc *nats.Conn, name string) jetstream.Stream {
@@ -253,7 +256,7 @@ func TestACredentialsFileNamesAUserToRevokeToo(t *testing.T) {
 	require.NoError(t, err)
 	nc, err := w.enterAs(t, dir, user)
 	require.NoError(t, err)
-	token, seed := tokenOf(t, dir, user)
+	token, seed := w.tokenOf(t, dir, user)
 	content, err := jwt.FormatUserConfig(token, seed)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, content, 0o600))
@@ -273,6 +276,8 @@ func TestARevocationThatTheBrokerDoesNotHearOfIsNotForgotten(t *testing.T) {
 	require.NoError(t, w.accounts.Ensure(t.Context(), "one", dir))
 	file := filepath.Join(dir, "user.seed")
 	user := w.userIn(t, file)
+	_, err := w.enterAs(t, dir, user)
+	require.NoError(t, err)
 	url := w.broker.URL()
 	w.broker.Stop()
 	require.Equal(t, fault.Unavailable, fault.KindOf(w.accounts.Revoke(t.Context(), "one", dir, file)))
