@@ -15,15 +15,16 @@ import (
 	"github.com/konstellation-io/kre/kit/fault"
 )
 
-// Reason is that of the fault by which somebody is refused because too much goes on at once.
-const Reason = "BUSY"
+// reason tells a caller's program that it may come back. It is one of those of the admin API, which so need not know where it was
+// given.
+const reason = "ERROR_REASON_BUSY"
 
-// comeBack is when the same is worth asking again.
+// comeBack is when the same is worth asking again, where nothing else is said.
 const comeBack = time.Second
 
-// Busy is such a fault.
+// Busy is the fault by which somebody is refused because too much goes on at once.
 func Busy(format string, args ...any) *fault.Error {
-	busy := fault.New(fault.Exhausted, format, args...).For(Reason)
+	busy := fault.New(fault.Exhausted, format, args...).For(reason)
 	busy.RetryAfter = comeBack
 	return busy
 }

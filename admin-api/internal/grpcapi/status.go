@@ -1,15 +1,11 @@
 package grpcapi
 
 import (
-	"errors"
-
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"github.com/konstellation-io/kre/kit/budget"
-	"github.com/konstellation-io/kre/kit/fault"
 	"github.com/konstellation-io/kre/kit/rpc"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
@@ -31,11 +27,6 @@ var reasons = map[codes.Code]adminv1.ErrorReason{
 // Status is what the caller learns of an error: every one that is ours has a reason. A caller that has gone, or whose
 // deadline has passed, needs none.
 func Status(err error, requestID string) *status.Status {
-	var busy *fault.Error
-	if errors.As(err, &busy) && busy.Reason == budget.Reason {
-		told := *busy
-		err = told.For(adminv1.ErrorReason_ERROR_REASON_BUSY.String())
-	}
 	answer := rpc.Status(err, requestID)
 	reason, ours := reasons[answer.Code()]
 	if !ours || hasReason(answer) {

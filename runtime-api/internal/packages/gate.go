@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/konstellation-io/kre/kit/fault"
+	"github.com/konstellation-io/kre/kit/budget"
 )
 
 // What holds of uploads where Options say nothing. An upload that goes on may hold 25 MiB; one that waits holds what its
-// caller may send ahead, 1 MiB.
+// caller may send ahead, 64 KiB.
 const (
 	defaultUploads    = 4
 	defaultWaiting    = 64
@@ -21,9 +21,6 @@ const (
 	// comeBack is what those are told to wait that cannot be taken.
 	comeBack = 5 * time.Second
 )
-
-// reasonBusy tells a caller's program that the same upload may succeed later.
-const reasonBusy = "ERROR_REASON_BUSY"
 
 // gate lets so many uploads go on at a time, in the order in which they come. So many others wait; who comes then, or has
 // waited for too long, is told to come back. While somebody waits, an upload whose content stands still is ended: a few
@@ -80,7 +77,7 @@ func (g *gate) enter(ctx context.Context) error {
 func (g *gate) leave() { <-g.seats }
 
 func busy(format string, args ...any) error {
-	wrong := fault.New(fault.Exhausted, format+"; send the package again in a moment", args...).For(reasonBusy)
+	wrong := budget.Busy(format+"; send the package again in a moment", args...)
 	wrong.RetryAfter = comeBack
 	return wrong
 }
