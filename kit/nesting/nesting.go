@@ -2,7 +2,10 @@
 // what others have written is read: readers of protobuf in most languages have the same.
 package nesting
 
-import "bytes"
+import (
+	"bytes"
+	"iter"
+)
 
 // Limit is the deepest level. What lies in nothing is on level 0; the object that a JSON document is, on level 1.
 const Limit = 100
@@ -13,21 +16,34 @@ func Deeper(text []byte, level int) bool {
 	if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) <= level {
 		return false
 	}
-	depth, quoted := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '[' || c == '{':
+	depth := 0
+	for c := range Unquoted(text) {
+		switch c {
+		case '[', '{':
 			if depth++; depth > level {
 				return true
 			}
-		case c == ']' || c == '}':
+		case ']', '}':
 			depth--
 		}
 	}
 	return false
+}
+
+// Unquoted are the bytes of JSON that are in no text. Where it is not valid, some are taken for a text's that are not, or the other
+// way round.
+func Unquoted(text []byte) iter.Seq[byte] {
+	return func(yield func(byte) bool) {
+		quoted := false
+		for i := 0; i < len(text); i++ {
+			switch c := text[i]; {
+			case quoted && c == '\\':
+				i++
+			case c == '"':
+				quoted = !quoted
+			case !quoted && !yield(c):
+				return
+			}
+		}
+	}
 }

@@ -96,22 +96,17 @@ func readBody(w http.ResponseWriter, r *http.Request, share *budget.Share) ([]by
 // weigh tells how deep JSON is nested and about how much memory its message takes, without reading it. What is no JSON has any
 // depth and cost.
 func weigh(body []byte) (depth int, cost int64) {
-	at, quoted := 0, false
+	at := 0
 	cost = bytesCost * int64(len(body))
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
+	for c := range nesting.Unquoted(body) {
+		switch c {
+		case '{', '[':
 			at++
 			depth = max(depth, at)
 			cost += containerCost
-		case c == '}' || c == ']':
+		case '}', ']':
 			at--
-		case c == ',' || c == ':':
+		case ',', ':':
 			cost += valueCost
 		}
 	}
