@@ -3,6 +3,8 @@ package manifest
 import (
 	"slices"
 	"strings"
+
+	"github.com/konstellation-io/kre/krt/internal/prose"
 )
 
 // graph is the nodes of a workflow by index, from each to those that it subscribes to.
@@ -124,7 +126,7 @@ func (r *reader) graph(w *Workflow) {
 			names = append(names, w.Nodes[i].Name)
 		}
 		if left := len(names) - maxWay; left > 0 {
-			names = slices.Replace(names, maxWay/2, maxWay/2+left, "… "+thousands(left)+" more …")
+			names = slices.Replace(names, maxWay/2, maxWay/2+left, "… "+prose.Thousands(left)+" more …")
 		}
 		way := strings.Join(names, " → ")
 		path := w.Nodes[cycle[0]].path + ".subscriptions"

@@ -2,7 +2,8 @@ package manifest
 
 import (
 	"math"
-	"strconv"
+
+	"github.com/konstellation-io/kre/krt/internal/prose"
 )
 
 // What a manifest may ask for at most. The reference in krt/README.md lists them.
@@ -33,10 +34,10 @@ func (r *reader) totals(m *Manifest) {
 	}
 	at := value{path: "workflows", line: lineOf(r.lines, "workflows")}
 	if nodes > MaxNodes {
-		r.report(at, ruleAllNodes, thousands(nodes), thousands(MaxNodes))
+		r.report(at, ruleAllNodes, prose.Thousands(nodes), prose.Thousands(MaxNodes))
 	}
 	if replicas > MaxAllReplicas {
-		r.report(at, ruleAllReplicas, thousands(replicas), thousands(MaxAllReplicas))
+		r.report(at, ruleAllReplicas, prose.Thousands(replicas), prose.Thousands(MaxAllReplicas))
 	}
 }
 
@@ -45,17 +46,8 @@ func (r *reader) few(v value, count, most int, what string) bool {
 	if count <= most {
 		return true
 	}
-	r.report(v, ruleTooLong, thousands(count), what, thousands(most))
+	r.report(v, ruleTooLong, prose.Thousands(count), what, prose.Thousands(most))
 	return false
-}
-
-// thousands writes a number as people read it.
-func thousands(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
 
 // anyNumber is the limit of a number that has none of its own.

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/konstellation-io/kre/krt/internal/prose"
 )
 
 // How long names may be. Those of the first format are only bounded by what Kubernetes takes.
@@ -134,7 +136,7 @@ func (r *reader) env(v value, name string) bool {
 		return false
 	}
 	if len(name) > maxShort {
-		r.report(v, ruleLongText, thousands(len(name)), thousands(maxShort))
+		r.report(v, ruleLongText, prose.Thousands(len(name)), prose.Thousands(maxShort))
 		return false
 	}
 	if !envForm.MatchString(name) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/konstellation-io/kre/krt/internal/prose"
 )
 
 // Problem is one thing that is wrong with a manifest, or with the package it describes.
@@ -80,11 +82,11 @@ func Join(lists ...Problems) Problems {
 		whole = "manifest"
 	}
 	if left.complaints > 0 {
-		told = append(told, Problem{File: file, Path: whole, Message: fmt.Sprintf(string(ruleMore), thousands(left.complaints)),
+		told = append(told, Problem{File: file, Path: whole, Message: fmt.Sprintf(string(ruleMore), prose.Thousands(left.complaints)),
 			rule: ruleMore, more: more{complaints: left.complaints}})
 	}
 	if left.warnings > 0 {
-		told = append(told, Problem{File: file, Path: whole, Message: fmt.Sprintf(string(warnMore), thousands(left.warnings)),
+		told = append(told, Problem{File: file, Path: whole, Message: fmt.Sprintf(string(warnMore), prose.Thousands(left.warnings)),
 			Warning: true, rule: warnMore, more: more{warnings: left.warnings}})
 	}
 	return told

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/konstellation-io/kre/krt/internal/prose"
 )
 
 // maxValues bounds what is read, so that aliases that repeat aliases end.
@@ -275,7 +277,7 @@ func (r *reader) anyText(v value) (string, bool) {
 func (r *reader) short(v value, most int) (string, bool) {
 	text, ok := r.anyText(v)
 	if ok && len(text) > most {
-		r.report(v, ruleLongText, thousands(len(text)), thousands(most))
+		r.report(v, ruleLongText, prose.Thousands(len(text)), prose.Thousands(most))
 		return "", false
 	}
 	return text, ok
@@ -312,7 +314,7 @@ func (r *reader) positive(v value, most int) (int, bool) {
 	n, err := strconv.ParseInt(v.node.Value, 10, 64)
 	whole := v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!int"
 	if whole && (err == nil && n > int64(most) || errors.Is(err, strconv.ErrRange) && n > 0) {
-		r.report(v, ruleAtMost, thousands(most), shorten(v.node.Value))
+		r.report(v, ruleAtMost, prose.Thousands(most), shorten(v.node.Value))
 		return 0, false
 	}
 	if !whole || err != nil {

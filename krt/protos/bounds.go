@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/konstellation-io/kre/krt/internal/prose"
 )
 
 // Bounds of what one set of protos may be made of. A compiler takes memory and time by these, not by bytes: see
@@ -34,7 +36,7 @@ func (b *bounds) look(path string, source []byte) *Problem {
 	}
 	if line := longLine(source); line > 0 {
 		s.line = line
-		return wrong("a line of more than %s bytes; break it", thousands(maxLineBytes))
+		return wrong("a line of more than %s bytes; break it", prose.Thousands(maxLineBytes))
 	}
 	depth := 0
 	for {
@@ -46,7 +48,7 @@ func (b *bounds) look(path string, source []byte) *Problem {
 			return nil
 		}
 		if b.tokens--; b.tokens < 0 {
-			return wrong("more than %s words and signs in all protos together", thousands(maxTokens))
+			return wrong("more than %s words and signs in all protos together", prose.Thousands(maxTokens))
 		}
 		switch word {
 		case '{', '[', '(', '<':
@@ -203,14 +205,6 @@ func (s *scan) character() string {
 	}
 	s.at += size
 	return ""
-}
-
-// thousands writes a number as people read it.
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
 }
 
 // shorten keeps a problem readable whatever the source holds.

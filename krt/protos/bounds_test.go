@@ -4,16 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"runtime/debug"
-	"runtime/metrics"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/konstellation-io/kre/krt/internal/heaptest"
 	"github.com/konstellation-io/kre/krt/protos"
 )
 
@@ -93,7 +90,7 @@ message T { repeated T t = 1; } extend google.protobuf.FileOptions { repeated T 
 		"many public imports": {imported(180), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			peak := watchHeap(t)
+			peak := heaptest.Watch(t)
 			_, err := protos.Compile(t.Context(), c.fsys, "a.proto")
 			require.Less(t, peak(), uint64(dear))
 			if c.want == "" {
@@ -238,36 +235,4 @@ func FuzzCompile(f *testing.F) {
 			require.LessOrEqual(t, p.Line, lines[p.File], p.String())
 		}
 	})
-}
-
-// watchHeap returns what tells the most that the heap has grown since, in bytes.
-func watchHeap(t *testing.T) (peak func() uint64) {
-	t.Helper()
-	debug.FreeOSMemory() // what other tests have left
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}}
-	metrics.Read(sample)
-	before := sample[0].Value.Uint64() + sample[1].Value.Uint64()
-	var highest atomic.Uint64
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			metrics.Read(sample)
-			highest.Store(max(highest.Load(), sample[0].Value.Uint64()+sample[1].Value.Uint64()))
-			select {
-			case <-tick.C:
-			case <-stop:
-				return
-			}
-		}
-	}()
-	return func() uint64 {
-		close(stop)
-		<-ended
-		grown := max(highest.Load(), before) - before
-		t.Logf("at most %d MiB", grown>>20)
-		return grown
-	}
 }

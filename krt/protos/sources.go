@@ -15,6 +15,8 @@ import (
 	"github.com/bufbuild/protocompile/ast"
 	"github.com/bufbuild/protocompile/parser"
 	"github.com/bufbuild/protocompile/reporter"
+
+	"github.com/konstellation-io/kre/krt/internal/prose"
 )
 
 // sources are the parsed files of a package. They are read before the compiler starts, because that stops at the first
@@ -188,7 +190,7 @@ func tooMuch(file *ast.FileNode) (ast.Node, string) {
 		}
 		members := top.node.Children()
 		if _, message := top.node.(*ast.MessageNode); message && len(members) > maxMembers {
-			return top.node, fmt.Sprintf("more than %s fields and other things in one message", thousands(maxMembers))
+			return top.node, fmt.Sprintf("more than %s fields and other things in one message", prose.Thousands(maxMembers))
 		}
 		for _, child := range members {
 			next := level{depth: top.depth, size: top.size}
@@ -275,7 +277,7 @@ func (c *collector) err() error {
 		return a.Column - b.Column
 	})
 	if more := c.found - len(c.list); more > 0 {
-		return append(c.list, Problem{More: more, File: c.list[0].File, Message: fmt.Sprintf("and %s more", thousands(more))})
+		return append(c.list, Problem{More: more, File: c.list[0].File, Message: fmt.Sprintf("and %s more", prose.Thousands(more))})
 	}
 	return c.list
 }
