@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -31,6 +30,7 @@ import (
 	"github.com/konstellation-io/kre/kit/heap/heaptest"
 	"github.com/konstellation-io/kre/kit/nesting"
 	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/rpc/rpctest"
 )
 
 const (
@@ -40,30 +40,6 @@ const (
 	takeMethod = "/test.Attacked/Take"
 	attackers  = 24
 )
-
-// bytesAsTheyAre is a codec of callers that send what they like.
-type bytesAsTheyAre struct{}
-
-func (bytesAsTheyAre) Name() string { return "proto" }
-
-func (bytesAsTheyAre) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
-}
-
-func (bytesAsTheyAre) Unmarshal(mem.BufferSlice, any) error { return nil }
-
-// packedAlready is gzip of callers who send what they have packed before.
-type packedAlready struct{}
-
-func (packedAlready) Name() string { return gzip.Name }
-
-func (packedAlready) Compress(w io.Writer) (io.WriteCloser, error) { return asItIs{w}, nil }
-
-func (packedAlready) Decompress(r io.Reader) (io.Reader, error) { return stdgzip.NewReader(r) }
-
-type asItIs struct{ io.Writer }
-
-func (asItIs) Close() error { return nil }
 
 func packed(t *testing.T, message []byte) []byte {
 	t.Helper()
@@ -77,7 +53,7 @@ func packed(t *testing.T, message []byte) []byte {
 
 // TestMain lets callers send what is packed already: packing takes longer than the attacks.
 func TestMain(m *testing.M) {
-	encoding.RegisterCompressor(packedAlready{})
+	encoding.RegisterCompressor(rpctest.PackedAlready{})
 	m.Run()
 }
 
@@ -112,7 +88,7 @@ func attacked(t *testing.T, opts rpc.Options, take func(ctx context.Context, lis
 }
 
 func raw(ctx context.Context, conn *grpc.ClientConn, message []byte, opts ...grpc.CallOption) error {
-	return conn.Invoke(ctx, takeMethod, message, new(emptypb.Empty), append(opts, grpc.ForceCodecV2(bytesAsTheyAre{}))...)
+	return conn.Invoke(ctx, takeMethod, message, new(emptypb.Empty), append(opts, grpc.ForceCodecV2(rpctest.Bytes{}))...)
 }
 
 // bomb is a list of empty values: each is two bytes, and a hundred once it is read. Compressed it is a thousandth of its size.

@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -31,6 +30,7 @@ import (
 	"github.com/konstellation-io/kre/kit/log"
 	"github.com/konstellation-io/kre/kit/nesting"
 	"github.com/konstellation-io/kre/kit/rpc"
+	"github.com/konstellation-io/kre/kit/rpc/rpctest"
 	adminv1 "github.com/konstellation-io/kre/proto/gen/go/kre/admin/v1"
 )
 
@@ -40,33 +40,9 @@ const (
 	mostMemory = 256 * mib
 )
 
-// bytesAsTheyAre is a codec of callers that send what they like.
-type bytesAsTheyAre struct{}
-
-func (bytesAsTheyAre) Name() string { return "proto" }
-
-func (bytesAsTheyAre) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
-}
-
-func (bytesAsTheyAre) Unmarshal(mem.BufferSlice, any) error { return nil }
-
-// packedAlready is gzip of callers who send what they have packed before.
-type packedAlready struct{}
-
-func (packedAlready) Name() string { return "gzip" }
-
-func (packedAlready) Compress(w io.Writer) (io.WriteCloser, error) { return asItIs{w}, nil }
-
-func (packedAlready) Decompress(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
-
-type asItIs struct{ io.Writer }
-
-func (asItIs) Close() error { return nil }
-
 // TestMain lets callers send what is packed already.
 func TestMain(m *testing.M) {
-	encoding.RegisterCompressor(packedAlready{})
+	encoding.RegisterCompressor(rpctest.PackedAlready{})
 	m.Run()
 }
 
@@ -130,7 +106,7 @@ func TestCallsThatAreBombsCostLittleWhoeverMakesThem(t *testing.T) {
 		peak := heaptest.Peak(func() {
 			ended = atOnce(8, func() codes.Code {
 				return status.Code(conn.Invoke(t.Context(), adminv1.VersionService_CallVersion_FullMethodName, message, new(emptypb.Empty),
-					grpc.ForceCodecV2(bytesAsTheyAre{}), grpc.UseCompressor("gzip")))
+					grpc.ForceCodecV2(rpctest.Bytes{}), grpc.UseCompressor("gzip")))
 			})
 		})
 		t.Logf("with the token %q: %v, at most %d MiB above rest", given, ended, peak/mib)
