@@ -42,7 +42,7 @@ var _ assets.Broker = (*Cells)(nil)
 // cell is the account of a version.
 type cell struct {
 	*Broker
-	id string // of the account
+	account *Account
 }
 
 // keptAccount is what the bucket has of a version.
@@ -228,7 +228,7 @@ func (c *Cells) enter(version, seed string) (*cell, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if one := c.open[version]; one != nil {
-		if one.id == account.id {
+		if one.account.id == account.id {
 			return one, nil
 		}
 		one.Close()
@@ -256,7 +256,7 @@ func (c *Cells) connect(account *Account) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cell{Broker: b, id: account.id}, nil
+	return &cell{Broker: b, account: account}, nil
 }
 
 // within calls do with where a version's assets are.
@@ -320,11 +320,7 @@ func (c *Cells) Apply(ctx context.Context, p *plan.Plan, keys assets.Keys) (cred
 	if err := c.moveIn(ctx, p.Version, one.Broker); err != nil {
 		return "", err
 	}
-	account, err := parseAccount([]byte(keys.Account))
-	if err != nil {
-		return "", err
-	}
-	return account.Credentials(p, keys.User)
+	return one.account.Credentials(p, keys.User)
 }
 
 // Release implements assets.Broker.

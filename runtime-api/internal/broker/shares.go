@@ -75,9 +75,7 @@ func (l *Logs) total(ctx context.Context, version string) (int64, error) {
 	if total, ok := l.shares.totals[version]; ok {
 		return total, nil
 	}
-	last, err := l.edge(ctx, func(ctx context.Context, stream jetstream.Stream) (*jetstream.RawStreamMsg, error) {
-		return stream.GetLastMsgForSubject(ctx, subjectOf(version, ">"))
-	})
+	last, err := l.lastMark(ctx, version)
 	return last.total, err
 }
 
@@ -155,10 +153,15 @@ func (l *Logs) span(ctx context.Context, version string) (s span, err error) {
 	if s.first, err = l.markFrom(ctx, version, 1); err != nil {
 		return span{}, err
 	}
-	s.last, err = l.edge(ctx, func(ctx context.Context, stream jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+	s.last, err = l.lastMark(ctx, version)
+	return s, err
+}
+
+// lastMark is the version's last line.
+func (l *Logs) lastMark(ctx context.Context, version string) (mark, error) {
+	return l.edge(ctx, func(ctx context.Context, stream jetstream.Stream) (*jetstream.RawStreamMsg, error) {
 		return stream.GetLastMsgForSubject(ctx, subjectOf(version, ">"))
 	})
-	return s, err
 }
 
 // markFrom is the version's first line from a sequence on.
