@@ -2,9 +2,7 @@
 package inspect
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -111,21 +109,12 @@ func contentsOf(subject *look.Subject) (contents, error) {
 }
 
 func writeJSON(out io.Writer, subject *look.Subject, held contents) error {
-	var document bytes.Buffer
-	encoder := json.NewEncoder(&document)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(struct {
+	return terminal.WriteJSON(out, struct {
 		Name     string             `json:"name"` // of the manifest's file
 		Manifest *manifest.Manifest `json:"manifest"`
 		Problems manifest.Problems  `json:"problems"`
 		contents
 	}{subject.Name, subject.Manifest, slices.Concat(manifest.Problems{}, subject.Problems), held})
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(terminal.JSON(document.Bytes()))
-	return err
 }
 
 type printer struct{ look.Printer }

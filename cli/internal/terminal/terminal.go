@@ -4,7 +4,10 @@
 package terminal
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -64,6 +67,19 @@ func Colors(text string, color bool) string {
 // JSON is a JSON document for a terminal, and for what prints its texts as they are: it says the same, with escapes for what a
 // terminal would act on. Within YAML it may be used where all such characters stand between double quotes.
 func JSON(document []byte) []byte { return []byte(clean(string(document), true)) }
+
+// WriteJSON writes a value as an indented JSON document for a terminal.
+func WriteJSON(w io.Writer, value any) error {
+	var document bytes.Buffer
+	encoder := json.NewEncoder(&document)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	_, err := w.Write(JSON(document.Bytes()))
+	return err
+}
 
 // Acts tells whether text holds what a terminal would act on, but for tabs.
 func Acts(text string) bool { return strings.ContainsFunc(text, acts) }

@@ -2,11 +2,8 @@
 package validate
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -83,13 +80,5 @@ func (c *Command) json(out io.Writer, subject *look.Subject, err error) error {
 		}
 		err = subject.Refusal()
 	}
-	var document bytes.Buffer
-	encoder := json.NewEncoder(&document)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(r); err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	_, writeErr := out.Write(terminal.JSON(document.Bytes()))
-	return errors.Join(writeErr, err)
+	return errors.Join(terminal.WriteJSON(out, r), err)
 }
