@@ -19,10 +19,13 @@ import (
 
 const scheme = "unix:"
 
+// At is the address of the socket at an absolute path.
+func At(path string) string { return scheme + path }
+
 // Address is that of a socket at a path, which is made absolute.
 func Address(path string) (string, error) {
 	path, err := filepath.Abs(path)
-	return scheme + path, err
+	return At(path), err
 }
 
 // Path is that of the socket at an address; false: it is the address of something else.
@@ -143,7 +146,7 @@ type Dialer struct{}
 // DialContext connects to an address of a network that package net knows. Of "unix" it is a path.
 func (Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network == "unix" {
-		return Dial(ctx, scheme+address)
+		return Dial(ctx, At(address))
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, address)

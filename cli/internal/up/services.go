@@ -11,6 +11,7 @@ import (
 	"github.com/konstellation-io/kre/host/launch"
 	"github.com/konstellation-io/kre/kit/ports"
 	"github.com/konstellation-io/kre/kit/proc"
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 // The services that are supervised, by the names of their programs.
@@ -54,7 +55,7 @@ func (e *engine) service(name string, own map[string]string) proc.Spec {
 
 // socket is the address at which a service listens for those who see the data folder, and where nobody else can.
 func (e *engine) socket(service string) string {
-	return "unix:" + filepath.Join(e.data, "run", service+".sock")
+	return socket.At(filepath.Join(e.data, "run", service+".sock"))
 }
 
 func (e *engine) managerSpec() proc.Spec {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/konstellation-io/kre/k8s-manager/internal/lifecycle"
 	"github.com/konstellation-io/kre/kit/ports"
+	"github.com/konstellation-io/kre/kit/socket"
 )
 
 // runtimeRecord is runtime.json: what should be of a runtime, and what has to be known of it across restarts.
@@ -30,7 +31,7 @@ func (r runtimeRecord) apiAddress(dir string) string {
 	if r.APIPort != 0 {
 		return ports.Address(ports.Loopback, r.APIPort)
 	}
-	return "unix:" + filepath.Join(dir, "runtime-api", "grpc.sock")
+	return socket.At(filepath.Join(dir, "runtime-api", "grpc.sock"))
 }
 
 // versionRecord is version.json: what should be of a version.
