@@ -260,7 +260,7 @@ func TestAWheelWritesNothingOutsideOfItsEnvironment(t *testing.T) {
 		"a path from the root in its data": {"greeting-1.2.data/data/" + outside + "/outside.py": ""},
 		"the same for scripts":             {"greeting-1.2.data/scripts/" + outside + "/outside.py": ""},
 		"the same for headers":             {"greeting-1.2.data/headers/" + outside + "/outside.py": ""},
-		"a place that there is none of":    {"greeting-1.2.data/root/outside.py": ""},
+		"a place that there is none of":    {"greeting-1.2.data/elsewhere/outside.py": ""},
 		"a file called as its data":        {"greeting-1.2.data": ""},
 		"a path around its data":           {"./greeting-1.2.data/data/outside.py": ""},
 		"a path with backslashes":          {`..\..\outside.py`: ""},

@@ -29,7 +29,8 @@ var codeOfKind = map[fault.Kind]codes.Code{
 }
 
 // Status returns what the caller learns of err, nil meaning OK: a status as it is; a fault with its text, its reason as a
-// google.rpc.ErrorInfo, its fields as a google.rpc.BadRequest, and when to come back as a google.rpc.RetryInfo; and of anything else only the id to look for in the log.
+// google.rpc.ErrorInfo, its fields as a google.rpc.BadRequest, and when to come back as a google.rpc.RetryInfo; and of anything
+// else only the id to look for in the log.
 func Status(err error, requestID string) *status.Status {
 	if err == nil {
 		return status.New(codes.OK, "")
