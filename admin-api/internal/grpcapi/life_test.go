@@ -62,12 +62,20 @@ func TestTheWholeLifeOfAVersionOverREST(t *testing.T) {
 
 	ok(t, f, "POST", "/v1/"+v1+":publish", "", new(adminv1.Version))
 	f.becomes(t, v1, adminv1.Version_PUBLISHED)
-	runtime := ok(t, f, "GET", "/v1/runtimes/prod", "", new(adminv1.Runtime))
+	var runtime, same *adminv1.Runtime
+	// What the manager has confirmed may be written between the two.
+	for deadline := time.Now().Add(patience); ; {
+		var err error
+		runtime = ok(t, f, "GET", "/v1/runtimes/prod", "", new(adminv1.Runtime))
+		same, err = f.runtimes.GetRuntime(t.Context(), &adminv1.GetRuntimeRequest{Name: "runtimes/prod"})
+		require.NoError(t, err)
+		if same.GetRevision() == runtime.GetRevision() || time.Now().After(deadline) {
+			break
+		}
+	}
 	require.Equal(t, v1, runtime.GetPublishedVersion())
 	require.Equal(t, adminv1.Runtime_READY, runtime.GetState())
 	require.Equal(t, []string{"host:9000", "http://host:8080"}, []string{runtime.GetGrpcAddress(), runtime.GetHttpAddress()})
-	same, err := f.runtimes.GetRuntime(t.Context(), &adminv1.GetRuntimeRequest{Name: "runtimes/prod"})
-	require.NoError(t, err)
 	same.ObserveTime, runtime.ObserveTime = nil, nil
 	require.True(t, proto.Equal(same, runtime), "over gRPC %v\nover REST %v", same, runtime)
 
